@@ -1,0 +1,40 @@
+package token
+
+import (
+	"crypto"
+)
+
+// Algorithm is a JWS "alg" (RFC 7518 section 3.1, RFC 8037). Only those listed
+// here exist for Longcase.
+type Algorithm string
+
+const (
+	ES256 Algorithm = "ES256"
+	ES384 Algorithm = "ES384"
+	RS256 Algorithm = "RS256"
+	PS256 Algorithm = "PS256"
+	EdDSA Algorithm = "EdDSA" // Ed25519 only
+	HS256 Algorithm = "HS256"
+)
+
+// Key verifies signatures: one key, one algorithm (RFC 8725 section 3.1). The
+// zero Key verifies nothing. Make one with NewKey.
+type Key struct {
+	id  string
+	alg Algorithm
+	pub crypto.PublicKey // *ecdsa.PublicKey, *rsa.PublicKey, ed25519.PublicKey or []byte (HS256)
+}
+
+// ID is the key's "kid", which may be empty.
+func (k Key) ID() string { return k.id }
+
+// Algorithm is the one algorithm the key verifies.
+func (k Key) Algorithm() Algorithm { return k.alg }
+
+// Public is the key itself; for HS256 it is nil: a secret is never handed out.
+func (k Key) Public() crypto.PublicKey {
+	if k.alg == HS256 {
+		return nil
+	}
+	return k.pub
+}

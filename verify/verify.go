@@ -1,0 +1,79 @@
+// Package verify says whether a token is acceptable at an instant, and if not,
+// why: raw token + keys + policy + now -> claims or a reason, with numbers.
+//
+// It decides and does nothing else: no socket, no file, no clock. Keys come from
+// a Keys, early ends from a func, and the caller passes now.
+//
+//	v, err := verify.New(verify.Config{Issuers: []verify.Issuer{{URL: iss, Audience: aud, Keys: keys}}})
+//	verdict := v.Verify(ctx, raw, verify.Need{Scopes: []string{"orders.read"}}, now)
+//	if !verdict.Accepted() { … verdict.Reason, verdict.Detail … }
+//
+// Sources: RFC 7519, RFC 8725, RFC 9068, FAPI 2.0 section 5.3.
+package verify
+
+import (
+	"context"
+	"time"
+
+	"github.com/longcase/longcase/token"
+)
+
+// Profile is the set of rules an issuer's tokens follow.
+type Profile string
+
+// The profiles.
+const (
+	RFC9068 Profile = "rfc9068" // typ at+jwt, the claims of RFC 9068, one audience
+	JWT     Profile = "jwt"     // typ absent, JWT or at+jwt; iss, sub, aud, exp; aud may list several
+)
+
+// Keys finds the keys that may have signed a token.
+type Keys interface {
+	// Keys returns the issuer's keys for kid (empty: any) and alg. It may wait
+	// for one fetch, as long as ctx allows. The error is an *token.Error with
+	// UnknownKey or KeysUnavailable.
+	Keys(ctx context.Context, kid string, alg token.Algorithm) ([]token.Key, error)
+}
+
+// Issuer is whom to trust, for what, and how far.
+type Issuer struct {
+	URL         string            // "iss", compared byte for byte
+	Audience    string            // "aud" that means this service, compared byte for byte
+	Algorithms  []token.Algorithm // default: every asymmetric one; HS256 only if it is named
+	Profile     Profile           // default RFC9068
+	Leeway      time.Duration     // default 30 s; 1 s to 60 s; NoLeeway for none
+	MaxLifetime time.Duration     // longest exp - iat; default 1 h, with JWT 24 h
+	SubjectFrom string            // "aud": the one audience is the user (incident 2); no Audience then; JWT only
+	Keys        Keys
+}
+
+// NoLeeway asks for no leeway at all, where zero asks for the default.
+const NoLeeway time.Duration = -1
+
+// Config is what a Verifier needs.
+type Config struct {
+	Issuers []Issuer
+	// Ended reports early ends: nil, or an *token.Error with Revoked, KeyRevoked
+	// or RevocationsStale. Nil: nothing ends early.
+	Ended func(kid string, c *token.Claims, now time.Time) error
+}
+
+// Need is what one request asks of a token besides being valid.
+type Need struct {
+	Audience string   // required where several audiences are accepted; empty: the only one
+	Scopes   []string // all of them
+	Clients  []string // one of them; empty: any
+}
+
+// Verdict is the outcome of a verification: accepted claims, or a reason.
+type Verdict struct {
+	Reason token.Reason   // empty: accepted
+	Detail string         // a sentence with numbers; may be shown to the caller
+	Err    error          // for the operator's log only
+	Claims token.Claims   // trusted if accepted; signed but refused otherwise; zero before the signature held
+	KeyID  string         // "kid" of the key that verified it
+	Skew   *time.Duration // how far the issuer's clock is ahead of ours, as far as known
+}
+
+// Accepted reports whether the token may be used.
+func (v Verdict) Accepted() bool { return v.Reason == "" }
