@@ -1,0 +1,108 @@
+package longcase_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/longcase/longcase/"
+
+// house is the map of DESIGN: each room and the rooms it may import. Imports
+// flow down only, and a room that is not here does not exist. Tests may import
+// more: they are guests.
+var house = map[string][]string{
+	"token":              {},
+	"jwks":               {"token"},
+	"jwks/remote":        {"jwks", "token"},
+	"store":              {"token"},
+	"store/storetest":    {"store", "token"},
+	"store/memory":       {"store", "token"},
+	"store/embedded":     {"store", "token"},
+	"verify":             {"jwks", "token"},
+	"fresh/oauth":        {"token"},
+	"gate":               {"verify", "jwks", "jwks/remote", "token"},
+	"issuer":             {"issuer/pages", "issuer/password", "store", "verify", "jwks", "token"},
+	"issuer/keys":        {"store", "jwks", "token"},
+	"issuer/pages":       {},
+	"issuer/password":    {},
+	"internal/config":    {"token"},
+	"internal/admin":     {"issuer", "issuer/keys", "issuer/password", "store", "token"},
+	"internal/telemetry": {"issuer", "issuer/keys", "gate", "token"},
+	"internal/app": {"internal/config", "internal/admin", "internal/telemetry", "issuer", "issuer/keys", "issuer/password",
+		"gate", "verify", "jwks", "jwks/remote", "store", "store/embedded", "token"},
+	"internal/cli": {"internal/config", "internal/admin", "internal/app", "fresh/oauth", "issuer/password",
+		"verify", "jwks", "jwks/remote", "token"},
+	"cmd/longcase": {"internal/cli"},
+}
+
+// pure names the rooms that decide and do nothing else.
+var pure = []string{"token", "verify", "issuer/pages"}
+
+// owners names the only rooms that may import what is heavy or has effects.
+var owners = map[string][]string{
+	"net/http":                         {"jwks/remote", "gate", "issuer", "fresh/oauth", "internal/admin", "internal/telemetry", "internal/app", "internal/cli"},
+	"github.com/cockroachdb/pebble/v2": {"store/embedded"},
+	"github.com/prometheus":            {"internal/telemetry"},
+	"github.com/spf13/cobra":           {"internal/cli"},
+	"go.yaml.in/yaml/v3":               {"internal/config"},
+	"github.com/go-jose/go-jose":       {"jwks"},
+}
+
+func TestImportsFlowDown(t *testing.T) {
+	for file, imports := range importsByFile(t) {
+		room := filepath.ToSlash(filepath.Dir(file))
+		allowed, known := house[room]
+		if !known {
+			t.Errorf("%s: room %q is not on the map", file, room)
+			continue
+		}
+		for _, path := range imports {
+			if inner, ours := strings.CutPrefix(path, module); ours && !slices.Contains(allowed, inner) {
+				t.Errorf("%s: %s must not import %s", file, room, inner)
+			}
+			if slices.Contains(pure, room) && slices.Contains([]string{"net/http", "os", "log", "log/slog"}, path) {
+				t.Errorf("%s: %s decides and does nothing else, but imports %s", file, room, path)
+			}
+			for heavy, rooms := range owners {
+				if (path == heavy || strings.HasPrefix(path, heavy+"/")) && !slices.Contains(rooms, room) {
+					t.Errorf("%s: %s must not import %s", file, room, path)
+				}
+			}
+		}
+	}
+}
+
+// importsByFile lists the imports of every source file of this module.
+func importsByFile(t *testing.T) map[string][]string {
+	t.Helper()
+	files := map[string][]string{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || slices.Contains([]string{"bench", "e2e", "testdata", "node_modules"}, d.Name())):
+			return filepath.SkipDir // bench and e2e are modules of their own
+		case !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, imp := range f.Imports {
+			p, _ := strconv.Unquote(imp.Path.Value)
+			files[path] = append(files[path], p)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
