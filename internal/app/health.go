@@ -1,0 +1,70 @@
+package app
+
+import (
+	"encoding/json"
+	"net/http"
+	"sync/atomic"
+)
+
+// swap is a handler that can be replaced while it serves.
+type swap struct{ now atomic.Pointer[http.Handler] }
+
+func newSwap(h http.Handler) *swap {
+	s := &swap{}
+	s.set(h)
+	return s
+}
+
+func (s *swap) set(h http.Handler) { s.now.Store(&h) }
+
+func (s *swap) ServeHTTP(w http.ResponseWriter, r *http.Request) { (*s.now.Load()).ServeHTTP(w, r) }
+
+// check is one line of readyz.
+type check struct {
+	name string
+	err  func() error
+}
+
+// withHealth answers /.longcase/healthz and /.longcase/readyz before next sees
+// the request.
+func withHealth(next http.Handler, checks []check) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /.longcase/healthz", func(w http.ResponseWriter, r *http.Request) {
+		writeHealth(w, http.StatusOK, map[string]any{"status": "ok"})
+	})
+	mux.HandleFunc("GET /.longcase/readyz", func(w http.ResponseWriter, r *http.Request) {
+		status, body := readiness(checks)
+		writeHealth(w, status, body)
+	})
+	mux.HandleFunc("/.longcase/", http.NotFound)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.URL.Path) >= 11 && r.URL.Path[:11] == "/.longcase/" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// readiness asks every check: 200 when all are well, else 503 and what is wrong.
+func readiness(checks []check) (int, map[string]any) {
+	status, parts := http.StatusOK, map[string]string{}
+	for _, c := range checks {
+		parts[c.name] = "ok"
+		if err := c.err(); err != nil {
+			status, parts[c.name] = http.StatusServiceUnavailable, err.Error()
+		}
+	}
+	word := "ready"
+	if status != http.StatusOK {
+		word = "not ready"
+	}
+	return status, map[string]any{"status": word, "checks": parts}
+}
+
+func writeHealth(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the peer may be gone
+}

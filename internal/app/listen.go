@@ -1,0 +1,118 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/longcase/longcase/internal/config"
+)
+
+// Bounds of every listener. Bodies are bounded by the rooms.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 90 * time.Second
+	maxHeader     = 48 << 10 // a token of 16 KiB and its company
+	drainTimeout  = 10 * time.Second
+)
+
+// room is one listener and what stands behind it.
+type room struct {
+	name    string // issuer, gate, console
+	listen  config.Listener
+	handler *swap         // replaced as a whole by a reload
+	body    time.Duration // how long a request may take to arrive; 0: as long as it likes
+	ln      net.Listener
+	server  *http.Server
+}
+
+// open listens. The error says which room and what to do.
+func (r *room) open(log *slog.Logger) error {
+	tlsConfig, err := serverTLS(r.listen.TLS)
+	if err != nil {
+		return fmt.Errorf("%s.tls: %w", r.name, err)
+	}
+	ln, err := net.Listen("tcp", r.listen.Listen)
+	if err != nil {
+		return fmt.Errorf("%s.listen: %w: is another server running?", r.name, err)
+	}
+	r.ln = ln
+	r.server = &http.Server{
+		Handler:           r.handler,
+		TLSConfig:         tlsConfig,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       r.body,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	return nil
+}
+
+// url is where the room listens, as a person would type it.
+func (r *room) url() string {
+	scheme := "http"
+	if r.listen.TLS != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + r.ln.Addr().String()
+}
+
+// serve answers until ctx ends, then drains: new connections are refused and
+// requests under way get drainTimeout to finish. Requests see ctx end at once.
+func (r *room) serve(ctx context.Context) error {
+	r.server.BaseContext = func(net.Listener) context.Context { return ctx }
+	drained := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+		defer cancel()
+		drained <- r.server.Shutdown(bound)
+	})
+	err := r.accept()
+	if stop() || !errors.Is(err, http.ErrServerClosed) {
+		return errors.Join(fmt.Errorf("%s: %w", r.name, err), r.server.Close())
+	}
+	if err := <-drained; err != nil {
+		return errors.Join(fmt.Errorf("%s: drained for %s: %w", r.name, drainTimeout, err), r.server.Close())
+	}
+	return nil
+}
+
+func (r *room) accept() error {
+	if r.server.TLSConfig != nil {
+		return r.server.ServeTLS(r.ln, "", "")
+	}
+	return r.server.Serve(r.ln)
+}
+
+// serverTLS reads the files of c; nil for none.
+func serverTLS(c *config.TLS) (*tls.Config, error) {
+	if c == nil {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(c.Certificate, c.Key)
+	if err != nil {
+		return nil, err
+	}
+	out := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	if c.ClientCA == "" {
+		return out, nil
+	}
+	pem, err := os.ReadFile(c.ClientCA)
+	if err != nil {
+		return nil, err
+	}
+	out.ClientCAs = x509.NewCertPool()
+	if !out.ClientCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", c.ClientCA)
+	}
+	out.ClientAuth = tls.RequireAndVerifyClientCert
+	return out, nil
+}
