@@ -30,6 +30,7 @@ var (
 	ErrTooLarge = errors.New("store: the value is too large")
 	ErrFull     = errors.New("store: full: no live mark is evicted")
 	ErrLocked   = errors.New("store: in use by another process")
+	ErrClosed   = errors.New("store: closed")
 )
 
 // MaxData bounds the Data of one record, in bytes.
@@ -52,6 +53,7 @@ type Engine interface {
 	// themselves return 0. Retire never drops what is not over: a before in the
 	// future counts as now.
 	Retire(ctx context.Context, before time.Time) (int, error)
+	// Close waits for the calls under way; those after it return ErrClosed.
 	Close() error
 }
 
@@ -66,7 +68,7 @@ type Generation uint64
 // The engine keeps Data without looking into it.
 type Session struct {
 	ID         ID
-	End        time.Time // absolute end, fixed at creation; whole seconds, UTC
+	End        time.Time // absolute end, fixed at creation; whole seconds, UTC (a fraction is cut off)
 	Generation Generation
 	Ended      bool // revoked, logged out or reused: stays until its bucket is dropped
 	Client     string
@@ -81,19 +83,24 @@ type Sessions interface {
 	// Load returns the session, ended ones included, or ErrNotFound if there is
 	// none or its End has passed.
 	Load(ctx context.Context, id ID) (Session, error)
-	// Create writes a session that does not exist yet, or returns ErrConflict.
+	// Create writes a session that does not exist yet, at generation 1 and not
+	// ended, or returns ErrConflict.
 	Create(ctx context.Context, s Session) error
-	// Replace writes s if the stored session is not ended and its generation is
-	// still old. Otherwise it returns ErrConflict and changes nothing. ID, End,
-	// Client and Subject never change. ErrUnknown means that the engine could
-	// not say whether it was written; the caller loads and compares.
+	// Replace writes the Data and Ended of s as generation old+1, which
+	// s.Generation must be, if the stored session is not ended and its
+	// generation is still old. Otherwise, also if there is none, it returns
+	// ErrConflict and changes nothing; past its End it returns ErrEnded. ID,
+	// End, Client and Subject stay as they were stored. ErrUnknown means that
+	// the engine could not say whether it was written; the caller loads and
+	// compares.
 	Replace(ctx context.Context, s Session, old Generation) error
 	// Revoke marks the session as ended; twice is once. It never deletes.
 	// ErrNotFound if there is none or its End has passed.
 	Revoke(ctx context.Context, id ID) error
-	// List returns live sessions in the order of their ids, those after after
-	// (the zero ID: from the first), at most limit. It is for administration
-	// and reads the whole range.
+	// List returns the sessions whose End has not passed, revoked ones
+	// included, in the order of their ids, those after after (the zero ID: from
+	// the first), at most limit. It is for administration and reads the whole
+	// range.
 	List(ctx context.Context, after ID, limit int) ([]Session, error)
 }
 
@@ -123,7 +130,8 @@ type Documents interface {
 	// Get returns the document or ErrNotFound.
 	Get(ctx context.Context, kind DocumentKind, id ID) (Document, error)
 	// Replace writes d.Data with Version old+1 if the stored version is still
-	// old. Otherwise it returns ErrConflict and changes nothing.
+	// old. Otherwise, also if there is none, it returns ErrConflict and changes
+	// nothing; past its End it returns ErrEnded. The End stays as it was stored.
 	Replace(ctx context.Context, d Document, old uint64) error
 }
 
