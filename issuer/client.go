@@ -42,22 +42,17 @@ type Clients interface {
 	Client(ctx context.Context, id string) (Client, error)
 }
 
-// User is someone who can sign in.
-type User struct {
-	Name     string // "sub" of the tokens
-	Password string // argon2id hash in PHC form
-}
-
-// Users finds users by their name.
+// Users knows who can sign in; issuer/password has one for a fixed list.
 type Users interface {
-	// User returns the user or ErrNoUser.
-	User(ctx context.Context, name string) (User, error)
+	// Check reports whether name has this password, and the subject it stands
+	// for. The error says that it could not be found out.
+	Check(ctx context.Context, name, password string) (subject string, ok bool, err error)
+	// Has reports whether subject may still sign in; a session of one who may
+	// not is refreshed no more.
+	Has(ctx context.Context, subject string) (bool, error)
 }
 
-// The errors of Clients and Users.
-var (
-	ErrNoClient = errors.New("issuer: no such client")
-	ErrNoUser   = errors.New("issuer: no such user")
-)
+// ErrNoClient is the error of Clients.
+var ErrNoClient = errors.New("issuer: no such client")
 
 func (c Client) may(grant string) bool { return slices.Contains(c.Grants, grant) }

@@ -52,7 +52,7 @@ type Config struct {
 	Engine    store.Engine
 	Keys      Keys
 	Clients   Clients
-	Users     Users // nil: nobody can sign in
+	Users     Users // nil: nobody can sign in, and sessions depend on no user
 	Lifetimes Lifetimes
 	Hooks     Hooks
 	Log       *slog.Logger     // default slog.Default()
