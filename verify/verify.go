@@ -37,8 +37,8 @@ type Keys interface {
 
 // Issuer is whom to trust, for what, and how far.
 type Issuer struct {
-	URL         string            // "iss", compared byte for byte
-	Audience    string            // "aud" that means this service, compared byte for byte
+	URL         string            // "iss", compared byte for byte; with JWT any string
+	Audience    string            // "aud" that means this service, compared byte for byte; no wildcard
 	Algorithms  []token.Algorithm // default: every asymmetric one; HS256 only if it is named
 	Profile     Profile           // default RFC9068
 	Leeway      time.Duration     // default 30 s; 1 s to 60 s; NoLeeway for none
@@ -52,6 +52,7 @@ const NoLeeway time.Duration = -1
 
 // Config is what a Verifier needs.
 type Config struct {
+	// Issuers may name one URL several times, each time with another audience.
 	Issuers []Issuer
 	// Ended reports early ends: nil, or an *token.Error with Revoked, KeyRevoked
 	// or RevocationsStale. Nil: nothing ends early.
@@ -60,7 +61,7 @@ type Config struct {
 
 // Need is what one request asks of a token besides being valid.
 type Need struct {
-	Audience string   // required where several audiences are accepted; empty: the only one
+	Audience string   // the accepted audience it must be meant for; empty: any accepted from its issuer
 	Scopes   []string // all of them
 	Clients  []string // one of them; empty: any
 }

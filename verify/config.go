@@ -1,0 +1,203 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/longcase/longcase/token"
+)
+
+// Bounds and defaults of an Issuer's policy.
+const (
+	DefaultLeeway = 30 * time.Second
+	MaxLeeway     = 60 * time.Second // FAPI 2.0 section 5.3.2.1: never further ahead
+	leastLeeway   = time.Second
+	aheadAlways   = 10 * time.Second // FAPI 2.0 section 5.3.2.1: iat and nbf this far ahead always pass
+	maxName       = 2048             // bytes of an issuer or audience
+)
+
+// A Verifier judges tokens by one Config. It is safe for concurrent use and
+// never changes.
+type Verifier struct {
+	issuers map[string][]policy
+	ended   func(kid string, c *token.Claims, now time.Time) error
+}
+
+// policy is an Issuer with its defaults filled in.
+type policy struct{ Issuer }
+
+// New checks cfg and returns a Verifier. The error names every field that is
+// wrong, not only the first.
+func New(cfg Config) (*Verifier, error) {
+	v := &Verifier{issuers: make(map[string][]policy), ended: cfg.Ended}
+	var wrong []error
+	if len(cfg.Issuers) == 0 {
+		wrong = append(wrong, errors.New("verify: issuers: name at least one"))
+	}
+	for i, is := range cfg.Issuers {
+		for _, err := range is.check() {
+			wrong = append(wrong, fmt.Errorf("verify: issuers[%d].%w", i, err))
+		}
+		if v.has(is.URL, is.Audience) {
+			wrong = append(wrong, fmt.Errorf("verify: issuers[%d]: %q with audience %q is named twice", i, is.URL, is.Audience))
+		}
+		v.issuers[is.URL] = append(v.issuers[is.URL], policy{is.withDefaults()})
+	}
+	if len(wrong) > 0 {
+		return nil, errors.Join(wrong...)
+	}
+	return v, nil
+}
+
+func (v *Verifier) has(issuer, audience string) bool {
+	return slices.ContainsFunc(v.issuers[issuer], func(p policy) bool { return p.Audience == audience })
+}
+
+func (is Issuer) withDefaults() Issuer {
+	if is.Profile == "" {
+		is.Profile = RFC9068
+	}
+	if len(is.Algorithms) == 0 {
+		is.Algorithms = []token.Algorithm{token.ES256, token.ES384, token.RS256, token.PS256, token.EdDSA}
+	}
+	is.Algorithms = slices.Clone(is.Algorithms)
+	switch is.Leeway {
+	case 0:
+		is.Leeway = DefaultLeeway
+	case NoLeeway:
+		is.Leeway = 0
+	}
+	if is.MaxLifetime == 0 {
+		is.MaxLifetime = is.Profile.maxLifetime()
+	}
+	return is
+}
+
+func (p Profile) maxLifetime() time.Duration {
+	if p == JWT {
+		return 24 * time.Hour
+	}
+	return time.Hour
+}
+
+// check returns one error for each wrong field; each begins with its name.
+func (is Issuer) check() []error {
+	var wrong []error
+	add := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
+	if err := is.checkURL(); err != nil {
+		add("URL: %w", err)
+	}
+	if err := is.checkAudience(); err != nil {
+		add("Audience: %w", err)
+	}
+	if err := checkAlgorithms(is.Algorithms); err != nil {
+		add("Algorithms: %w", err)
+	}
+	if is.Profile != "" && is.Profile != RFC9068 && is.Profile != JWT {
+		add("Profile: %q is neither %q nor %q", is.Profile, RFC9068, JWT)
+	}
+	if l := is.Leeway; l != 0 && l != NoLeeway && (l < leastLeeway || l > MaxLeeway) {
+		add("Leeway: %s is not within %s to %s; fix the clocks rather than allow more", l, leastLeeway, MaxLeeway)
+	}
+	if is.MaxLifetime < 0 || is.MaxLifetime > 0 && is.MaxLifetime < time.Second {
+		add("MaxLifetime: %s is under 1s", is.MaxLifetime)
+	}
+	if is.SubjectFrom != "" && (is.SubjectFrom != "aud" || is.Profile != JWT) {
+		add("SubjectFrom: %q: only \"aud\", and only with profile %q", is.SubjectFrom, JWT)
+	}
+	if is.Keys == nil {
+		add("Keys: required")
+	}
+	return wrong
+}
+
+func (is Issuer) checkURL() error {
+	if err := checkName(is.URL); err != nil {
+		return err
+	}
+	if is.Profile == JWT {
+		return nil // "iss" is any StringOrURI, RFC 7519 section 4.1.1
+	}
+	u, err := url.Parse(is.URL)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%q is not a URL", is.URL)
+	case u.Scheme == "https" && u.Host != "", u.Scheme == "http" && loopback(u.Hostname()):
+	default:
+		return fmt.Errorf("%q is neither https nor http on a loopback host", is.URL)
+	}
+	if u.RawQuery != "" || u.ForceQuery || strings.Contains(is.URL, "#") || u.User != nil {
+		return fmt.Errorf("%q: an issuer has no query, fragment or user (RFC 8414 section 2)", is.URL)
+	}
+	return nil
+}
+
+func (is Issuer) checkAudience() error {
+	if is.SubjectFrom != "" {
+		if is.Audience != "" {
+			return errors.New("the audience is the user where SubjectFrom is \"aud\"; leave it out")
+		}
+		return nil
+	}
+	if strings.Contains(is.Audience, "*") {
+		return fmt.Errorf("%q: an audience is one service, never a wildcard", is.Audience)
+	}
+	return checkName(is.Audience)
+}
+
+func checkName(s string) error {
+	switch {
+	case s == "":
+		return errors.New("required")
+	case len(s) > maxName:
+		return fmt.Errorf("%d bytes; at most %d", len(s), maxName)
+	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return fmt.Errorf("%q holds a control character", s)
+	}
+	return nil
+}
+
+func checkAlgorithms(algs []token.Algorithm) error {
+	known := []token.Algorithm{token.ES256, token.ES384, token.RS256, token.PS256, token.EdDSA, token.HS256}
+	for i, alg := range algs {
+		if !slices.Contains(known, alg) {
+			return fmt.Errorf("%q is none of %v", alg, known)
+		}
+		if slices.Contains(algs[:i], alg) {
+			return fmt.Errorf("%s is named twice", alg)
+		}
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+// Fixed are keys that never change, for instance the secret of HS256. A key
+// without an id answers for every kid.
+type Fixed []token.Key
+
+// Keys returns the keys that fit kid and alg, or UnknownKey.
+func (f Fixed) Keys(_ context.Context, kid string, alg token.Algorithm) ([]token.Key, error) {
+	var fit []token.Key
+	for _, k := range f {
+		if k.Algorithm() == alg && (kid == "" || k.ID() == "" || k.ID() == kid) {
+			fit = append(fit, k)
+		}
+	}
+	if len(fit) == 0 {
+		return nil, token.Refuse(token.UnknownKey, "no %s key has kid %q", alg, clip(kid))
+	}
+	return fit, nil
+}
