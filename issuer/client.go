@@ -40,6 +40,8 @@ type Client struct {
 type Clients interface {
 	// Client returns the client or ErrNoClient.
 	Client(ctx context.Context, id string) (Client, error)
+	// Origin reports whether any client lists this web origin, byte for byte.
+	Origin(ctx context.Context, origin string) (bool, error)
 }
 
 // Users knows who can sign in; issuer/password has one for a fixed list.
