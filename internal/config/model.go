@@ -13,7 +13,7 @@ import (
 //	key      the key in the file
 //	need     "yes": refused when missing
 //	default  the value when missing, as it would stand in the file
-//	is       path, url, address, audience, scope, client, methods, origin, redirect or hash: how a text is checked
+//	is       the rule of a text, see rules.go
 //	of       the texts allowed, separated by |
 //	min, max bounds of a duration
 //	doc      one sentence for the schema
@@ -22,7 +22,7 @@ import (
 // out inside a block has its default. Paths are relative to the file's folder
 // until Load has resolved them; URLs are byte for byte what the file says.
 type Config struct {
-	Data    string   `key:"data" is:"path" default:"longcase-data" doc:"Directory of the embedded store, the admin socket and token files."`
+	Data    string   `key:"data" is:"data" default:"longcase-data" doc:"Directory of the embedded store, the admin socket and token files."`
 	Keys    Keys     `key:"keys" doc:"How stored keys are protected."`
 	Issuer  *Issuer  `key:"issuer" doc:"The token service."`
 	Gate    *Gate    `key:"gate" doc:"The reverse proxy and /verify."`
@@ -54,8 +54,8 @@ type TLS struct {
 
 // Issuer is the token service.
 type Issuer struct {
-	URL string `key:"url" is:"url" need:"yes" doc:"The issuer identifier: becomes iss, byte for byte."`
-	Listener
+	URL       string `key:"url" is:"url" need:"yes" doc:"The issuer identifier: becomes iss, byte for byte."`
+	Listener  `listen:"127.0.0.1:4600"`
 	Profile   string    `key:"profile" of:"rfc9700" default:"rfc9700" doc:"The rules that hold for every client."`
 	Lifetimes Lifetimes `key:"lifetimes" doc:"When things end."`
 	Signing   Signing   `key:"signing" doc:"The signing keys."`
@@ -121,7 +121,7 @@ type Password struct {
 
 // Gate is the place where tokens are judged.
 type Gate struct {
-	Listener
+	Listener       `listen:"127.0.0.1:4610"`
 	URL            string         `key:"url" is:"url" doc:"What clients call this gate, if another proxy stands in front."`
 	Forward        string         `key:"forward" of:"nginx|traefik" doc:"Whose headers name the original request of /verify."`
 	TrustedProxies []netip.Prefix `key:"trusted_proxies" doc:"Networks whose forward headers are believed."`
@@ -133,7 +133,7 @@ type Gate struct {
 // Accept is one issuer and what its tokens must look like. Keys come by
 // discovery unless JWKS or Secret is set. A Leeway of zero means none.
 type Accept struct {
-	Issuer      string            `key:"issuer" is:"url" need:"yes" doc:"iss, byte for byte."`
+	Issuer      string            `key:"issuer" is:"issuer" need:"yes" doc:"iss, byte for byte; an https URL if its keys come by discovery."`
 	Audience    string            `key:"audience" is:"audience" doc:"aud that means this service; required unless subject_from is aud."`
 	Algorithms  []token.Algorithm `key:"algorithms" of:"ES256|ES384|RS256|PS256|EdDSA|HS256" doc:"Accepted algorithms; default: every one but HS256."`
 	JWKS        KeySet            `key:"jwks" doc:"The issuer's keys; default: by discovery."`
@@ -186,5 +186,5 @@ type Credential struct {
 
 // Console is the page for people and /metrics.
 type Console struct {
-	Listener
+	Listener `listen:"127.0.0.1:4630"`
 }

@@ -1,0 +1,320 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/longcase/longcase/token"
+)
+
+// given reports whether the file names the field that p points to, right or
+// wrong.
+func (l *loader) given(p any) bool { return l.at[p] != nil }
+
+// wrong tells a problem at the field that p points to.
+func (l *loader) wrong(p any, near, format string, args ...any) {
+	if n := l.at[p]; n != nil {
+		l.fail(n, near, format, args...)
+	}
+}
+
+// empty reports whether the file names the list that p points to, with nothing
+// in it.
+func (l *loader) empty(p any) bool {
+	n := l.at[p]
+	return n != nil && n.Kind == yaml.SequenceNode && len(n.Content) == 0
+}
+
+// check judges what no single value shows.
+func (l *loader) check(cfg *Config) {
+	l.listeners(cfg)
+	if cfg.Issuer != nil {
+		l.issuer(cfg.Issuer)
+	}
+	if cfg.Gate != nil {
+		l.gate(cfg.Gate, cfg.Issuer)
+	}
+	if cfg.Agent != nil {
+		for _, name := range slices.Sorted(maps.Keys(cfg.Agent.Credentials)) {
+			c := cfg.Agent.Credentials[name]
+			l.oneOf(c, "agent.credentials", &c.Secret, &c.Key)
+		}
+	}
+}
+
+func (l *loader) listeners(cfg *Config) {
+	taken := map[string]string{}
+	listen := func(room string, block any, r *Listener) {
+		l.listener(room, block, r)
+		if other := taken[r.Listen]; other != "" && !strings.HasSuffix(r.Listen, ":0") {
+			l.wrong(&r.Listen, "", "%s.listen: %s listens on %s already", room, other, r.Listen)
+		}
+		taken[r.Listen] = room
+	}
+	if cfg.Issuer != nil {
+		listen("issuer", cfg.Issuer, &cfg.Issuer.Listener)
+	}
+	if cfg.Gate != nil {
+		listen("gate", cfg.Gate, &cfg.Gate.Listener)
+	}
+	if cfg.Console != nil {
+		listen("console", cfg.Console, &cfg.Console.Listener)
+	}
+}
+
+func (l *loader) listener(room string, block any, r *Listener) {
+	switch {
+	case r.Plain && l.given(&r.TLS):
+		l.wrong(&r.Plain, "", "%s.plain contradicts %s.tls: one of the two", room, room)
+	case !r.Plain && !l.given(&r.TLS) && l.given(&r.Listen) && r.Listen != "" && !loopbackAddress(r.Listen):
+		l.wrong(&r.Listen, "", "%s.listen %s is plain http beyond loopback: give tls, or plain: true if TLS ends in front", room, r.Listen)
+	}
+}
+
+func (l *loader) issuer(is *Issuer) {
+	t := &is.Lifetimes
+	if t.Access > t.MaxAccess {
+		l.wrong(&t.Access, "", "issuer.lifetimes.access is %s: %s is the most, unless max_access (at most 24h) says otherwise",
+			formatDuration(t.Access), formatDuration(t.MaxAccess))
+	}
+	if !l.given(&t.SessionAbsolute) {
+		l.wrong(&t.SessionIdle, "", "issuer.lifetimes.session_idle without session_absolute is an endless session: add session_absolute, for instance 12h")
+	} else if !l.given(&t.SessionIdle) {
+		t.SessionIdle = t.SessionAbsolute
+	}
+	ids := map[string]bool{}
+	for i := range is.Clients {
+		c := &is.Clients[i]
+		l.unique(ids, &c.ID, "issuer.clients: id")
+		l.client(c, t)
+	}
+	names := map[string]bool{}
+	for i := range is.Users {
+		l.unique(names, &is.Users[i].Name, "issuer.users: name")
+	}
+}
+
+// unique refuses a name that was there before.
+func (l *loader) unique(seen map[string]bool, name *string, what string) {
+	if *name != "" && seen[*name] {
+		l.wrong(name, "", "%s %s is there already", what, quote(*name))
+	}
+	seen[*name] = true
+}
+
+func (l *loader) client(c *Client, t *Lifetimes) {
+	l.evidence(c)
+	l.need(c, len(c.Grants) > 0 || c.Revocations, &c.Grants, "grants", "what the client may ask for")
+	l.need(c, len(c.Audiences) > 0 || len(c.Grants) == 0, &c.Audiences, "audiences", "whom its tokens may be for")
+	for i := range c.Grants {
+		switch grant := &c.Grants[i]; *grant {
+		case "refresh_token":
+			if !l.given(&t.SessionAbsolute) {
+				l.wrong(grant, "", "client %s may refresh, but issuer.lifetimes.session_absolute is missing: an endless session; add session_absolute, for instance 12h", quote(c.ID))
+			}
+		case "authorization_code":
+			l.need(c, len(c.RedirectURIs) > 0, &c.RedirectURIs, "redirect_uris", "where /authorize may return to")
+		case "client_credentials":
+			if c.Authenticate == "none" {
+				l.wrong(grant, "", "client %s is public (authenticate: none) and has no credentials for client_credentials", quote(c.ID))
+			}
+		}
+	}
+}
+
+// need refuses a list that is missing or empty where ok is false.
+func (l *loader) need(c *Client, ok bool, list *[]string, key, what string) {
+	switch {
+	case ok:
+	case l.empty(list):
+		l.wrong(list, "", "issuer.clients.%s is empty: %s", key, what)
+	case !l.given(list):
+		l.wrong(c, "", "issuer.clients.%s is missing: %s", key, what)
+	}
+}
+
+// evidence holds authenticate against secret and jwks.
+func (l *loader) evidence(c *Client) {
+	secret, jwks := l.given(&c.Secret), l.given(&c.JWKS)
+	switch c.Authenticate {
+	case "secret":
+		if !secret {
+			l.wrong(c, "", "issuer.clients.secret is missing: authenticate: secret needs its hash; 'longcase client secret' prints one")
+		}
+	case "private_key_jwt":
+		if !jwks {
+			l.wrong(c, "", "issuer.clients.jwks is missing: authenticate: private_key_jwt needs the client's public keys, {file: …} or {url: …}")
+		}
+	case "none":
+		if c.Revocations {
+			l.wrong(&c.Revocations, "", "client %s is public and cannot follow revocations", quote(c.ID))
+		}
+	default:
+		return
+	}
+	if secret && c.Authenticate != "secret" {
+		l.wrong(&c.Secret, "", "issuer.clients.secret is not used with authenticate: %s", c.Authenticate)
+	}
+	if jwks && c.Authenticate != "private_key_jwt" {
+		l.wrong(&c.JWKS, "", "issuer.clients.jwks is not used with authenticate: %s", c.Authenticate)
+	}
+	l.keySet(&c.JWKS, "issuer.clients.jwks")
+}
+
+// keySet wants exactly one of file and url in a key set that is given.
+func (l *loader) keySet(k *KeySet, path string) {
+	if l.given(&k.File) == l.given(&k.URL) {
+		l.wrong(k, "", "%s is either {file: …} or {url: …}", path)
+	}
+}
+
+// oneOf wants exactly one of a client's secret and key.
+func (l *loader) oneOf(block any, path string, secret, key *Secret) {
+	switch {
+	case l.given(secret) && l.given(key):
+		l.wrong(key, "", "%s has a secret and a key: one of the two", path)
+	case !l.given(secret) && !l.given(key):
+		l.wrong(block, "", "%s has neither secret nor key: one of the two, from {file: …} or ${NAME}", path)
+	}
+}
+
+func (l *loader) gate(g *Gate, is *Issuer) {
+	if l.empty(&g.Accept) {
+		l.wrong(&g.Accept, "", "gate.accept is empty: name an issuer and an audience")
+	}
+	switch {
+	case l.given(&g.Forward) && !l.given(&g.TrustedProxies):
+		l.wrong(&g.Forward, "", "gate.forward is believed only from gate.trusted_proxies, which is missing")
+	case l.given(&g.TrustedProxies) && !l.given(&g.Forward):
+		l.wrong(&g.TrustedProxies, "", "gate.trusted_proxies without gate.forward has no effect")
+	}
+	l.accept(g.Accept)
+	l.routes(g)
+	if g.Revocations != nil {
+		l.revocations(g.Revocations, is)
+	}
+}
+
+func (l *loader) accept(accept []Accept) {
+	type pair struct{ issuer, audience string }
+	seen := map[pair]bool{}
+	for i := range accept {
+		a := &accept[i]
+		if p := (pair{a.Issuer, a.Audience}); a.Issuer != "" && seen[p] {
+			l.wrong(&a.Issuer, "", "gate.accept has this issuer and audience already")
+		} else {
+			seen[p] = true
+		}
+		l.audience(a)
+		l.algorithms(a)
+		l.discovery(a)
+		if l.given(&a.JWKS) {
+			l.keySet(&a.JWKS, "gate.accept.jwks")
+		}
+		if !l.given(&a.MaxLifetime) {
+			a.MaxLifetime = map[string]time.Duration{"jwt": day}[a.Profile]
+			a.MaxLifetime = max(a.MaxLifetime, time.Hour)
+		}
+	}
+}
+
+func (l *loader) audience(a *Accept) {
+	switch {
+	case a.SubjectFrom == "" && !l.given(&a.SubjectFrom) && !l.given(&a.Audience):
+		l.wrong(a, "", "gate.accept.audience is missing: a token is for one audience, and this says which one is ours")
+	case a.SubjectFrom == "aud" && l.given(&a.Audience):
+		l.wrong(&a.Audience, "", "gate.accept.audience contradicts subject_from: aud, where aud is the user")
+	}
+	if a.SubjectFrom == "aud" && a.Profile != "jwt" {
+		l.wrong(&a.SubjectFrom, "", "gate.accept.subject_from needs profile: jwt, not %s", a.Profile)
+	}
+}
+
+// discovery wants a URL of an issuer whose keys nothing else names.
+func (l *loader) discovery(a *Accept) {
+	if a.Issuer == "" || l.given(&a.JWKS) || l.given(&a.Secret) {
+		return
+	}
+	if f := checkURL(a.Issuer); f != nil {
+		l.wrong(&a.Issuer, f.near, "gate.accept.issuer %s, and neither jwks nor secret is given", f.message)
+	}
+}
+
+// algorithms keeps shared secrets and public keys apart (RFC 8725 section 3.1).
+func (l *loader) algorithms(a *Accept) {
+	shared := slices.Index(a.Algorithms, token.HS256)
+	switch secret := l.given(&a.Secret); {
+	case secret && (shared < 0 || len(a.Algorithms) > 1):
+		l.wrong(&a.Secret, "", "gate.accept.secret is for HS256: it needs algorithms: [HS256], and nothing beside")
+	case secret && l.given(&a.JWKS):
+		l.wrong(&a.JWKS, "", "gate.accept has a secret and jwks: one of the two")
+	case !secret && shared >= 0:
+		l.wrong(&a.Algorithms[shared], "", "gate.accept.algorithms names HS256, which needs secret: {file: …}")
+	}
+	if l.empty(&a.Algorithms) {
+		l.wrong(&a.Algorithms, "", "gate.accept.algorithms is empty: leave it out for the default")
+	}
+}
+
+func (l *loader) routes(g *Gate) {
+	audiences := make([]string, 0, len(g.Accept))
+	for _, a := range g.Accept {
+		if a.Audience != "" && !slices.Contains(audiences, a.Audience) {
+			audiences = append(audiences, a.Audience)
+		}
+	}
+	methods := map[string]map[string]bool{}
+	for i := range g.Routes {
+		r := &g.Routes[i]
+		l.routeAudience(r, audiences, len(g.Accept))
+		if methods[r.Path] == nil {
+			methods[r.Path] = map[string]bool{}
+		}
+		l.overlap(r, methods[r.Path])
+	}
+}
+
+func (l *loader) routeAudience(r *Route, audiences []string, accepted int) {
+	switch {
+	case l.given(&r.Audience) && r.Audience != "" && accepted > 0 && !slices.Contains(audiences, r.Audience):
+		l.wrong(&r.Audience, nearest(r.Audience, audiences), "gate.routes.audience %s is not among gate.accept", quote(r.Audience))
+	case l.given(&r.Audience):
+	case len(audiences) == 1:
+		r.Audience = audiences[0]
+	case len(audiences) > 1:
+		l.wrong(r, "", "gate.routes.audience is missing: several are accepted (%s)", strings.Join(audiences, ", "))
+	}
+}
+
+// overlap refuses a second route for the same path and method.
+func (l *loader) overlap(r *Route, taken map[string]bool) {
+	methods := r.Methods
+	if len(methods) == 0 {
+		methods = []string{"*"}
+	}
+	for _, m := range methods {
+		if r.Path != "" && (taken[m] || taken["*"] || m == "*" && len(taken) > 0) {
+			l.wrong(&r.Path, "", "gate.routes: %s is there already", quote(r.Path))
+			return
+		}
+	}
+	for _, m := range methods {
+		taken[m] = true
+	}
+}
+
+func (l *loader) revocations(r *Revocations, is *Issuer) {
+	credentials := l.given(&r.Secret) || l.given(&r.Key)
+	switch {
+	case l.given(&r.Client):
+		l.oneOf(r, "gate.revocations", &r.Secret, &r.Key)
+	case credentials:
+		l.wrong(r, "", "gate.revocations.client is missing: whose secret or key is it")
+	case r.Follow != "" && (is == nil || is.URL != r.Follow):
+		l.wrong(&r.Follow, "", "gate.revocations.follow is not the issuer of this file: it needs client, and secret or key")
+	}
+}

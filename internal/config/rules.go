@@ -1,0 +1,242 @@
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// fault is what a rule finds wrong with a text. Its message continues the
+// field's name; near is the nearest right spelling, if there is one.
+type fault struct{ message, near string }
+
+func wrong(message, near string) *fault { return &fault{message, near} }
+
+// patterns are the rules that a pattern says, for the decoder and the schema.
+// They are read only.
+var patterns = map[string]struct {
+	form *regexp.Regexp
+	says string
+}{
+	"scope":         {regexp.MustCompile(`^[!#-\[\]-~]+$`), "is one scope without spaces or quotes; each scope is an item of its own"},
+	"client":        {regexp.MustCompile(`^[!-)+-~]{1,256}$`), "is a client id: printable ASCII without spaces and *"},
+	"name":          {regexp.MustCompile(`^[^\s](.{0,254}[^\s])?$`), "neither begins nor ends with a space"},
+	"method":        {regexp.MustCompile(`^[A-Z][A-Z-]*$`), "is an HTTP method in capitals"},
+	"issuer":        {regexp.MustCompile(`^[^\s*]+$`), "is one issuer, without spaces and wildcards"},
+	"secret-hash":   {regexp.MustCompile(`^sha256\$[A-Za-z0-9_-]{43}$`), "is not a hash that 'longcase client secret' prints (sha256$…); a chosen secret cannot be used"},
+	"password-hash": {regexp.MustCompile(`^\$argon2id\$v=19\$m=\d{1,7},t=\d{1,3},p=\d{1,3}\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{22,}$`), "is not a hash that 'longcase user password' prints ($argon2id$…)"},
+	"credential":    {regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`), "is named with letters, digits, dots, dashes and underscores"},
+}
+
+// checkText judges s by the rule named is.
+func checkText(is, s string) *fault {
+	switch is {
+	case "url":
+		return checkURL(s)
+	case "address":
+		return checkAddress(s)
+	case "audience":
+		return checkAudience(s)
+	case "redirect":
+		return checkRedirect(s)
+	case "origin":
+		return checkOrigin(s)
+	case "route":
+		return checkRoute(s)
+	case "data":
+		return checkData(s)
+	}
+	p, ok := patterns[is]
+	if !ok || p.form.MatchString(s) {
+		return nil
+	}
+	near := ""
+	if is == "method" && p.form.MatchString(strings.ToUpper(s)) {
+		near = strings.ToUpper(s)
+	}
+	return wrong(p.says, near)
+}
+
+func checkName(s string) *fault { return checkText("credential", s) }
+
+// checkURL wants https, or http on a loopback host, and nothing that an
+// identifier may not have (RFC 8414 section 2).
+func checkURL(s string) *fault {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return wrong("is not a URL", "")
+	case u.User != nil:
+		return wrong("holds a user name: a URL here has none", "")
+	case strings.ContainsFunc(s, unicode.IsSpace) || strings.Contains(s, `\`):
+		return wrong(quote(s)+" is not a URL", "")
+	case strings.Contains(s, "*"):
+		return wrong(quote(s)+" has a wildcard", "")
+	case u.Scheme == "http" && u.Host != "" && !isLoopback(u.Hostname()):
+		return wrong(quote(s)+" is plain http beyond loopback", "https"+strings.TrimPrefix(s, "http"))
+	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Hostname() == "":
+		return wrong(quote(s)+" is not an https URL", nearURL(s))
+	case strings.ContainsAny(s, "?#"):
+		return wrong(quote(s)+" has a query or a fragment", strings.TrimRight(s[:strings.IndexAny(s, "?#")], "/"))
+	case !validPort(u.Port(), u.Host):
+		return wrong(quote(s)+" has no valid port", "")
+	case isPrivate(u.Hostname()):
+		return wrong(quote(s)+" is a private address: name the host", "")
+	}
+	return nil
+}
+
+// nearURL guesses the URL of a host that was written without a scheme.
+func nearURL(s string) string {
+	if strings.Contains(s, "://") || strings.HasPrefix(s, "/") {
+		return ""
+	}
+	scheme := "https://"
+	if u, err := url.Parse("http://" + s); err != nil || u.Hostname() == "" {
+		return ""
+	} else if isLoopback(u.Hostname()) {
+		scheme = "http://"
+	}
+	if checkURL(scheme+s) != nil {
+		return ""
+	}
+	return scheme + s
+}
+
+func validPort(port, host string) bool {
+	if port == "" {
+		return !strings.HasSuffix(host, ":")
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
+}
+
+// isLoopback reports whether a host, as it is written, can only be this machine.
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") || strings.HasSuffix(strings.ToLower(host), ".localhost") {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsLoopback()
+}
+
+func isPrivate(host string) bool {
+	a, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	a = a.Unmap()
+	return a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast()
+}
+
+// checkAddress wants host:port; the host may be empty: every address.
+func checkAddress(s string) *fault {
+	u, err := url.Parse("//" + s)
+	if err != nil || u.Host != s || u.Port() == "" {
+		return wrong(quote(s)+" is not a host and a port like 127.0.0.1:4600", nearAddress(s))
+	}
+	if _, err := strconv.ParseUint(u.Port(), 10, 16); err != nil {
+		return wrong(quote(s)+" has no valid port", "")
+	}
+	return nil
+}
+
+func nearAddress(s string) string {
+	for _, scheme := range []string{"http://", "https://"} {
+		if rest, ok := strings.CutPrefix(s, scheme); ok && checkAddress(strings.TrimRight(rest, "/")) == nil {
+			return strings.TrimRight(rest, "/")
+		}
+	}
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.AddrPortFrom(a, 4600).String()
+	}
+	return ""
+}
+
+// loopbackAddress reports whether a listener at address s is for this machine
+// only.
+func loopbackAddress(s string) bool {
+	u, err := url.Parse("//" + s)
+	return err == nil && isLoopback(u.Hostname())
+}
+
+// checkAudience wants one name, byte for byte: nothing that could mean many.
+func checkAudience(s string) *fault {
+	switch {
+	case strings.Contains(s, "*"):
+		return wrong(quote(s)+" is a wildcard: a token is for one audience", "")
+	case strings.ContainsFunc(s, unicode.IsSpace):
+		return wrong(quote(s)+" has a space: each audience is an item of its own", "")
+	}
+	return nil
+}
+
+// checkRedirect wants https, http on loopback, or an app's own scheme, which
+// has a dot (RFC 8252 section 7.1).
+func checkRedirect(s string) *fault {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Scheme == "" || strings.ContainsFunc(s, unicode.IsSpace):
+		return wrong(quote(s)+" is not an absolute URI", nearURL(s))
+	case strings.Contains(s, "*"):
+		return wrong(quote(s)+" has a wildcard: redirect URIs are compared exactly", "")
+	case strings.Contains(s, "#"):
+		return wrong(quote(s)+" has a fragment", s[:strings.Index(s, "#")])
+	case strings.Contains(u.Scheme, "."):
+		return nil
+	case u.Scheme == "http" && u.Host != "" && !isLoopback(u.Hostname()):
+		return wrong(quote(s)+" is plain http beyond loopback", "https"+strings.TrimPrefix(s, "http"))
+	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil:
+		return wrong(quote(s)+" is neither https, nor http on loopback, nor an app's own scheme (com.example.app:/callback)", "")
+	}
+	return nil
+}
+
+// checkOrigin wants what a browser sends as Origin (RFC 6454 section 6.2).
+func checkOrigin(s string) *fault {
+	if f := checkURL(s); f != nil {
+		return f
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return wrong(quote(s)+" is not a URL", "")
+	}
+	if origin := strings.ToLower(u.Scheme + "://" + u.Host); s != origin {
+		return wrong(quote(s)+" is not an origin: scheme, host and port in small letters", origin)
+	}
+	return nil
+}
+
+// checkRoute wants a path as a request has it, decoded.
+func checkRoute(s string) *fault {
+	switch {
+	case strings.ContainsAny(s, "*"):
+		return wrong(quote(s)+" has a wildcard: a path that ends in / is a prefix", strings.TrimRight(s, "*"))
+	case !strings.HasPrefix(s, "/"):
+		return wrong(quote(s)+" does not begin with /", "/"+s)
+	case strings.ContainsAny(s, "?#%\\;"):
+		return wrong(quote(s)+" is not a decoded path without query", "")
+	}
+	for _, part := range strings.Split(strings.TrimSuffix(s[1:], "/"), "/") {
+		if part == "." || part == ".." || part == "" && s != "/" {
+			return wrong(quote(s)+" is not a clean path", "")
+		}
+	}
+	return nil
+}
+
+// checkData wants a directory. What stands there may hold a password, so it is
+// not repeated.
+func checkData(s string) *fault {
+	scheme, _, isURL := strings.Cut(s, "://")
+	switch {
+	case !isURL:
+		return nil
+	case scheme == "postgres" || scheme == "postgresql" || scheme == "cassandra":
+		return wrong("with "+scheme+":// "+notInThisVersion, "")
+	}
+	return wrong("is a directory, not a URL", "")
+}
