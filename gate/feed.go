@@ -1,0 +1,112 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+// Feed tells of early ends until ctx ends or it breaks. It calls apply for each
+// one, those of the past first, and live whenever nothing is missing: after the
+// past, and then at least every few seconds. Each call begins anew or where the
+// last one stopped; it may repeat, never skip. An Event during whose apply ctx
+// ended was not taken. Both funcs must be called from one goroutine, before
+// the Feed returns.
+type Feed func(ctx context.Context, apply func(Event), live func()) error
+
+const (
+	leastWait = 100 * time.Millisecond // before the feed is opened again
+	mostWait  = 3 * time.Second
+)
+
+// followFeed keeps the feed open until ctx ends.
+func (g *Gate) followFeed(ctx context.Context) {
+	wait := leastWait
+	for ctx.Err() == nil {
+		caughtUp, err := g.readFeed(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if caughtUp {
+			wait = leastWait
+		}
+		g.feedBroke(err, wait)
+		if !sleep(ctx, wait/2+rand.N(wait/2)) {
+			return
+		}
+		wait = min(2*wait, mostWait)
+	}
+}
+
+func (g *Gate) feedBroke(err error, wait time.Duration) {
+	if err == nil {
+		err = errors.New("gate: feed: ended by the other side")
+	}
+	g.cfg.Log.Warn("the feed of early ends broke; opening it again", "issuer", g.cfg.RevocationsFrom, "within", wait, "err", err)
+	if g.cfg.Hooks.FeedBroken != nil {
+		g.cfg.Hooks.FeedBroken(err)
+	}
+}
+
+// readFeed runs the feed once and reports whether it ever caught up. Only then
+// does an event prove that nothing is missing.
+func (g *Gate) readFeed(ctx context.Context) (caughtUp bool, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	apply := func(e Event) {
+		if err := g.take(e); err != nil {
+			cancel(err)
+		} else if caughtUp {
+			g.index.hear(g.cfg.Now())
+		}
+	}
+	live := func() {
+		if ctx.Err() == nil {
+			caughtUp = true
+			g.index.hear(g.cfg.Now())
+		}
+	}
+	err = g.cfg.Revocations(ctx, apply, live)
+	if cause := context.Cause(ctx); cause != nil {
+		return caughtUp, cause
+	}
+	return caughtUp, err
+}
+
+var errFull = errors.New("gate: feed: more early ends than this gate may keep; raise MaxRevocations")
+
+// take keeps one event. The news that a key was withdrawn sends for the
+// issuer's keys at once.
+func (g *Gate) take(e Event) error {
+	if err := e.check(); err != nil {
+		return err
+	}
+	news, room := g.index.add(e, g.cfg.Now())
+	if !room {
+		return errFull
+	}
+	if news && e.Kind == EndKey {
+		g.refreshKeys()
+	}
+	return nil
+}
+
+func (g *Gate) refreshKeys() {
+	for _, is := range g.cfg.Issuers {
+		if k, ok := is.Keys.(interface{ Refresh() }); ok && is.URL == g.cfg.RevocationsFrom {
+			k.Refresh()
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

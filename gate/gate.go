@@ -1,0 +1,207 @@
+// Package gate puts verify at the edges: middleware for net/http, an answer for
+// forward-auth (/verify) and a reverse proxy. There is one judgement; an edge
+// only says it in HTTP (RFC 6750, RFC 9457).
+//
+//	g, err := gate.New(gate.Config{Issuers: []verify.Issuer{{URL: iss, Audience: aud}}})
+//	go g.Run(ctx) // keys and early ends
+//	http.Handle("/orders/", g.Middleware(orders)) // claims: gate.FromContext(ctx)
+//
+// A gate keeps no state beside the keys and the early ends it was told of. It
+// never guesses: a path that two programs could read differently is refused, and
+// so is every token when nobody knows which ones have ended.
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/longcase/longcase/jwks/remote"
+	"github.com/longcase/longcase/token"
+	"github.com/longcase/longcase/verify"
+)
+
+// Forward names the proxy in front whose headers say what the original request
+// was.
+type Forward string
+
+// The proxies whose forward-auth headers are understood.
+const (
+	NoForward Forward = ""        // none: /verify judges by Issuers alone
+	Nginx     Forward = "nginx"   // X-Original-Method, X-Original-URI
+	Traefik   Forward = "traefik" // X-Forwarded-Method, X-Forwarded-Uri; Caddy too
+)
+
+// WhenStale says what happens while the feed of early ends is out of date.
+type WhenStale string
+
+// The two answers.
+const (
+	RefuseStale WhenStale = "refuse" // 503 revocations_stale; the default
+	AcceptStale WhenStale = "accept" // judge by what is known
+)
+
+// Config is what a Gate needs. Only Issuers is required.
+type Config struct {
+	Issuers        []verify.Issuer // nil Keys: found by discovery, kept fresh by Run
+	KeysStale      time.Duration   // how long found keys serve when they cannot be fetched; default 24 h
+	Routes         []Route         // none: Issuers alone decide
+	Forward        Forward
+	TrustedProxies []netip.Prefix // peers whose Forward headers are believed; required with Forward
+
+	Revocations     Feed          // early ends; nil: nothing ends early
+	RevocationsFrom string        // the issuer whose tokens the feed ends; default: the only one
+	MaxRevocations  int           // entries kept; default 1,000,000; more are refused and the feed is stale
+	StaleAfter      time.Duration // silence after which the feed is stale; default 10 s
+	WhenStale       WhenStale     // default RefuseStale
+
+	Client    *http.Client      // fetches keys; default: jwks/remote's own
+	Transport http.RoundTripper // calls upstreams; default: one of its own, no proxy from the environment
+	Hooks     Hooks
+	Log       *slog.Logger     // default slog.Default(); one line for each refusal, never a token
+	Now       func() time.Time // default time.Now; read once per request
+}
+
+// Hooks are called as things happen; nil ones are not. They must not block.
+type Hooks struct {
+	Decided    func(Decision)  // after each judgement
+	FeedBroken func(err error) // the feed ended and will be opened again
+}
+
+// Decision is one judgement, for metrics.
+type Decision struct {
+	Edge   string        // "middleware", "verify" or "proxy"
+	Route  string        // Path of the route, empty without one
+	Issuer string        // empty until the signature held
+	Reason string        // empty: accepted
+	Took   time.Duration // of the judgement alone
+}
+
+// Gate judges requests. Make one with New.
+type Gate struct {
+	cfg      Config
+	verifier *verify.Verifier
+	routes   routes
+	sources  []*remote.Source
+	index    *index // nil without a feed
+	upstream http.RoundTripper
+	realm    string
+}
+
+// New checks cfg and returns a Gate. It does no I/O and starts no goroutine.
+// The error names every field that is wrong, not only the first.
+func New(cfg Config) (*Gate, error) {
+	cfg = cfg.withDefaults()
+	g := &Gate{cfg: cfg, upstream: cfg.Transport}
+	wrong := []error{cfg.check(), g.findKeys()}
+	if cfg.Revocations != nil {
+		g.index = newIndex(cfg.MaxRevocations, cfg.StaleAfter)
+	}
+	var err error
+	g.verifier, err = verify.New(verify.Config{Issuers: g.cfg.Issuers, Ended: g.ended})
+	wrong = append(wrong, err)
+	g.routes, err = newRoutes(cfg.Routes, cfg.audiences(), g)
+	if err = errors.Join(append(wrong, err)...); err != nil {
+		return nil, err
+	}
+	g.realm = realm(cfg)
+	return g, nil
+}
+
+// findKeys makes one source for each issuer that has no keys of its own.
+func (g *Gate) findKeys() error {
+	g.cfg.Issuers = append([]verify.Issuer(nil), g.cfg.Issuers...)
+	found := make(map[string]*remote.Source)
+	var wrong []error
+	for i := range g.cfg.Issuers {
+		is := &g.cfg.Issuers[i]
+		if is.Keys != nil {
+			continue
+		}
+		src, ok := found[is.URL]
+		if !ok {
+			var err error
+			src, err = remote.New(remote.Config{Issuer: is.URL, Client: g.cfg.Client, Stale: g.cfg.KeysStale, Now: g.cfg.Now, Log: g.cfg.Log})
+			if err != nil {
+				wrong = append(wrong, fmt.Errorf("gate: issuers[%d]: %w", i, err))
+				continue
+			}
+			found[is.URL] = src
+			g.sources = append(g.sources, src)
+		}
+		is.Keys = src
+	}
+	return errors.Join(wrong...)
+}
+
+// Run keeps keys and early ends fresh until ctx ends, and then returns nil.
+func (g *Gate) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, src := range g.sources {
+		wg.Go(func() { _ = src.Run(ctx) })
+	}
+	if g.index != nil {
+		wg.Go(func() { g.followFeed(ctx) })
+	}
+	<-ctx.Done()
+	wg.Wait()
+	if t, ok := g.upstream.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+	return nil
+}
+
+// Ready reports what is missing before every request can be judged: the feed,
+// loaded whole, and the keys of each issuer.
+func (g *Gate) Ready() error {
+	var missing []error
+	if g.index != nil {
+		missing = append(missing, g.index.ready(g.cfg.RevocationsFrom, g.cfg.Now()))
+	}
+	for _, is := range g.cfg.Issuers {
+		if k, ok := is.Keys.(interface{ Ready() error }); ok {
+			if err := k.Ready(); err != nil {
+				missing = append(missing, fmt.Errorf("gate: keys of %s: %w", is.URL, err))
+			}
+		}
+	}
+	return errors.Join(missing...)
+}
+
+// Revocations is how many early ends the gate holds.
+func (g *Gate) Revocations() int {
+	if g.index == nil {
+		return 0
+	}
+	return g.index.len()
+}
+
+// ended is verify's question whether a token ended early. Only the issuer that
+// the feed speaks for is asked about.
+func (g *Gate) ended(kid string, c *token.Claims, now time.Time) error {
+	if g.index == nil || c.Issuer != g.cfg.RevocationsFrom {
+		return nil
+	}
+	if g.cfg.WhenStale == RefuseStale {
+		if err := g.index.stale(now); err != nil {
+			return err
+		}
+	}
+	return g.index.ended(kid, c)
+}
+
+type contextKey struct{}
+
+// FromContext returns the claims of the token that Middleware accepted.
+func FromContext(ctx context.Context) (token.Claims, bool) {
+	c, ok := ctx.Value(contextKey{}).(*token.Claims)
+	if !ok {
+		return token.Claims{}, false
+	}
+	return *c, true
+}

@@ -1,0 +1,79 @@
+package gate
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+)
+
+// errAmbiguous says that two programs could read a path differently.
+var errAmbiguous = errors.New("the path can be read in more than one way: no dot segments, empty segments, encoded separators, semicolons or controls")
+
+// cleanPath decodes the path of a request, as it was sent, and returns the one
+// path that everybody behind the gate will see. Whatever a server, a framework
+// or a file system might fold into another path is refused rather than folded:
+// a route must not be walked round (CVE-2025-54576 and its kin).
+func cleanPath(raw string) (string, error) {
+	if !strings.HasPrefix(raw, "/") || strings.ContainsAny(raw, "?#") || doubleEncoded(raw) {
+		return "", errAmbiguous
+	}
+	path, err := url.PathUnescape(raw)
+	if err != nil || !utf8.ValidString(path) {
+		return "", errAmbiguous
+	}
+	// Every separator that is decoded now was an encoded one before.
+	if strings.Count(path, "/") != strings.Count(raw, "/") || strings.ContainsAny(path, "\\;?#") {
+		return "", errAmbiguous
+	}
+	if strings.ContainsFunc(path, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "", errAmbiguous
+	}
+	return path, checkSegments(path)
+}
+
+// checkSegments refuses dot segments and empty ones but for the last.
+func checkSegments(path string) error {
+	rest, last := path[1:], false
+	for !last {
+		var segment string
+		segment, rest, last = cutSegment(rest)
+		if segment == "." || segment == ".." || segment == "" && !last {
+			return errAmbiguous
+		}
+	}
+	return nil
+}
+
+func cutSegment(s string) (segment, rest string, last bool) {
+	segment, rest, found := strings.Cut(s, "/")
+	return segment, rest, !found
+}
+
+// doubleEncoded reports whether decoding twice would give another path.
+func doubleEncoded(raw string) bool {
+	for {
+		i := strings.Index(raw, "%25")
+		if i < 0 {
+			return false
+		}
+		raw = raw[i+3:]
+		if len(raw) >= 2 && isHex(raw[0]) && isHex(raw[1]) {
+			return true
+		}
+	}
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+// pathOfURI cuts the path out of a request target in origin form (RFC 9112
+// section 3.2.1), as a proxy in front reports it.
+func pathOfURI(target string) (string, error) {
+	if strings.Contains(target, "#") {
+		return "", errAmbiguous
+	}
+	raw, _, _ := strings.Cut(target, "?")
+	return cleanPath(raw)
+}
