@@ -270,7 +270,7 @@ func pemOf(t *testing.T, key *ecdsa.PrivateKey) string {
 func upstream(t *testing.T) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(rw, "upstream saw %s %s", r.Method, r.URL.Path)
+		fmt.Fprintf(rw, "upstream saw %s %s for %s of %s", r.Method, r.URL.RequestURI(), r.Header.Get("X-Token-Subject"), r.Header.Get("X-Token-Client"))
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
