@@ -32,7 +32,7 @@ type Engine struct {
 	retired     time.Time // buckets that end then or before are gone for good
 	sessions    map[store.ID]store.Session
 	documents   map[documentKey]store.Document
-	marks       map[store.ID]struct{}
+	marks       map[time.Time]map[store.ID]struct{} // by bucket
 	revocations []revocation
 	sequence    uint64
 	entries     map[string]store.Entry
@@ -53,7 +53,7 @@ func New(cfg Config) *Engine {
 		closed:    make(chan struct{}),
 		sessions:  map[store.ID]store.Session{},
 		documents: map[documentKey]store.Document{},
-		marks:     map[store.ID]struct{}{},
+		marks:     map[time.Time]map[store.ID]struct{}{},
 		entries:   map[string]store.Entry{},
 	}
 }
@@ -159,9 +159,10 @@ func (e *Engine) dropKeyed(dropped map[bucket]struct{}) {
 			delete(e.documents, key)
 		}
 	}
-	for id := range e.marks {
-		if over("mark", id) {
-			delete(e.marks, id)
+	for end := range e.marks {
+		if !end.After(e.retired) {
+			dropped[bucket{"mark", end}] = struct{}{}
+			delete(e.marks, end)
 		}
 	}
 }

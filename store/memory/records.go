@@ -34,7 +34,7 @@ func (s sessions) live(id store.ID, now time.Time) (store.Session, error) {
 }
 
 func (s sessions) Create(ctx context.Context, one store.Session) error {
-	if err := s.begin(ctx, one); err != nil {
+	if _, err := s.begin(ctx, one); err != nil {
 		return err
 	}
 	defer s.e.mu.Unlock()
@@ -49,11 +49,15 @@ func (s sessions) Create(ctx context.Context, one store.Session) error {
 }
 
 func (s sessions) Replace(ctx context.Context, one store.Session, old store.Generation) error {
-	if err := s.begin(ctx, one); err != nil {
+	now, err := s.begin(ctx, one)
+	if err != nil {
 		return err
 	}
 	defer s.e.mu.Unlock()
 	found, ok := s.e.sessions[one.ID]
+	if ok && !found.End.After(now) {
+		return fmt.Errorf("session %s: %w", one.ID, store.ErrEnded)
+	}
 	if !ok || found.Ended || found.Generation != old || one.Generation != old+1 {
 		return fmt.Errorf("session %s, generation %d: %w", one.ID, old, store.ErrConflict)
 	}
@@ -63,10 +67,10 @@ func (s sessions) Replace(ctx context.Context, one store.Session, old store.Gene
 	return nil
 }
 
-func (s sessions) begin(ctx context.Context, one store.Session) error {
-	now, err := s.e.begin(ctx)
+func (s sessions) begin(ctx context.Context, one store.Session) (now time.Time, err error) {
+	now, err = s.e.begin(ctx)
 	if err != nil {
-		return err
+		return now, err
 	}
 	if err = one.Check(now); err == nil {
 		err = s.e.writable(one.ID)
@@ -74,7 +78,7 @@ func (s sessions) begin(ctx context.Context, one store.Session) error {
 	if err != nil {
 		s.e.mu.Unlock()
 	}
-	return err
+	return now, err
 }
 
 func (s sessions) Revoke(ctx context.Context, id store.ID) error {
@@ -116,7 +120,7 @@ type documentKey struct {
 type documents struct{ e *Engine }
 
 func (d documents) Put(ctx context.Context, doc store.Document) error {
-	if err := d.begin(ctx, doc); err != nil {
+	if _, err := d.begin(ctx, doc); err != nil {
 		return err
 	}
 	defer d.e.mu.Unlock()
@@ -144,12 +148,16 @@ func (d documents) Get(ctx context.Context, kind store.DocumentKind, id store.ID
 }
 
 func (d documents) Replace(ctx context.Context, doc store.Document, old uint64) error {
-	if err := d.begin(ctx, doc); err != nil {
+	now, err := d.begin(ctx, doc)
+	if err != nil {
 		return err
 	}
 	defer d.e.mu.Unlock()
 	key := documentKey{doc.Kind, doc.ID}
 	found, ok := d.e.documents[key]
+	if ok && !found.End.After(now) {
+		return fmt.Errorf("%s %s: %w", doc.Kind, doc.ID, store.ErrEnded)
+	}
 	if !ok || found.Version != old {
 		return fmt.Errorf("%s %s, version %d: %w", doc.Kind, doc.ID, old, store.ErrConflict)
 	}
@@ -158,10 +166,10 @@ func (d documents) Replace(ctx context.Context, doc store.Document, old uint64) 
 	return nil
 }
 
-func (d documents) begin(ctx context.Context, doc store.Document) error {
-	now, err := d.e.begin(ctx)
+func (d documents) begin(ctx context.Context, doc store.Document) (now time.Time, err error) {
+	now, err = d.e.begin(ctx)
 	if err != nil {
-		return err
+		return now, err
 	}
 	if err = doc.Check(now); err == nil {
 		err = d.e.writable(doc.ID)
@@ -169,7 +177,7 @@ func (d documents) begin(ctx context.Context, doc store.Document) error {
 	if err != nil {
 		d.e.mu.Unlock()
 	}
-	return err
+	return now, err
 }
 
 type marks struct{ e *Engine }
@@ -187,24 +195,28 @@ func (m marks) First(ctx context.Context, mark store.Mark) (bool, error) {
 	if err := m.e.writable(id); err != nil {
 		return false, err
 	}
-	if _, ok := m.e.marks[id]; ok {
+	if _, ok := m.e.marks[id.Bucket()][id]; ok {
 		return false, nil
 	}
-	if len(m.e.marks) >= m.e.maxMarks && m.prune(now) >= m.e.maxMarks {
+	if m.live(now) >= m.e.maxMarks {
 		return false, fmt.Errorf("%d marks: %w", m.e.maxMarks, store.ErrFull)
 	}
-	m.e.marks[id] = struct{}{}
+	if m.e.marks[id.Bucket()] == nil {
+		m.e.marks[id.Bucket()] = map[store.ID]struct{}{}
+	}
+	m.e.marks[id.Bucket()][id] = struct{}{}
 	return true, nil
 }
 
-// prune forgets the marks whose bucket is over and returns how many are left.
-func (m marks) prune(now time.Time) int {
-	for id := range m.e.marks {
-		if !id.Bucket().After(now) {
-			delete(m.e.marks, id)
+// live counts the marks whose bucket is not over.
+func (m marks) live(now time.Time) int {
+	n := 0
+	for end, bucket := range m.e.marks {
+		if end.After(now) {
+			n += len(bucket)
 		}
 	}
-	return len(m.e.marks)
+	return n
 }
 
 type revocation struct {

@@ -1,0 +1,117 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/longcase/longcase/store"
+)
+
+// options tunes Pebble for small records that are rewritten often and end
+// soon. The memtable is small because the log that is kept for it, and what
+// has ended but not been written over, grows with it.
+func options(cfg Config, lock *pebble.Lock) *pebble.Options {
+	o := &pebble.Options{
+		FS:                          cfg.FS,
+		Lock:                        lock,
+		Logger:                      logger{cfg.Log},
+		FormatMajorVersion:          pebble.FormatValueSeparation,
+		CacheSize:                   4 << 20,
+		MemTableSize:                4 << 20,
+		MemTableStopWritesThreshold: 4,
+		FlushDelayDeleteRange:       time.Second, // no bytes come back before
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // a new mark or id is looked for in vain
+	}
+	return o
+}
+
+// lockDir makes the directory, if need be, and takes it for this process.
+func lockDir(cfg Config) (*pebble.Lock, error) {
+	disk := cfg.FS
+	if disk == nil {
+		disk = vfs.Default
+	}
+	if err := makeDir(disk, cfg.Dir); err != nil {
+		return nil, fmt.Errorf("embedded: make the directory %s: %w", cfg.Dir, err)
+	}
+	warnOpenDir(cfg)
+	lock, err := pebble.LockDirectory(cfg.Dir, disk)
+	switch {
+	case err == nil:
+		return lock, nil
+	case isHeld(err):
+		return nil, fmt.Errorf("embedded: the directory %s is open in another process; stop that one or name another directory: %w", cfg.Dir, store.ErrLocked)
+	default:
+		return nil, fmt.Errorf("embedded: lock the directory %s: %w", cfg.Dir, err)
+	}
+}
+
+// isHeld reports whether the lock belongs to someone else. For another user of
+// the same process Pebble has only a text.
+func isHeld(err error) bool {
+	return errors.Is(err, syscall.EAGAIN) || err == error(syscall.EACCES) || err.Error() == "lock held by current process"
+}
+
+// makeDir makes dir and what is missing above it, each name durable in its
+// parent: a store whose name is lost is lost.
+func makeDir(disk vfs.FS, dir string) error {
+	if _, err := disk.Stat(dir); err == nil {
+		return nil
+	}
+	parent := disk.PathDir(dir)
+	if parent != dir {
+		if err := makeDir(disk, parent); err != nil {
+			return err
+		}
+	}
+	if err := disk.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	above, err := disk.OpenDir(parent)
+	if err != nil {
+		return err
+	}
+	return errors.Join(above.Sync(), above.Close())
+}
+
+// warnOpenDir tells when others may read the store. It does not change what the
+// operator has set.
+func warnOpenDir(cfg Config) {
+	if cfg.FS != nil {
+		return
+	}
+	if info, err := os.Stat(cfg.Dir); err == nil && info.Mode().Perm()&0o077 != 0 {
+		cfg.Log.Warn("others may enter the store's directory; chmod 700 it",
+			slog.String("dir", cfg.Dir), slog.String("mode", info.Mode().Perm().String()))
+	}
+}
+
+// logger passes Pebble's words on.
+type logger struct{ log *slog.Logger }
+
+func (l logger) Infof(format string, args ...any) {
+	l.log.Debug("pebble: " + fmt.Sprintf(format, args...))
+}
+
+func (l logger) Errorf(format string, args ...any) {
+	l.log.Error("pebble: " + fmt.Sprintf(format, args...))
+}
+
+// Fatalf ends the process: the log can no longer be written, so no write can be
+// acknowledged and nobody knows which were. Opening again finds every
+// acknowledged one.
+func (l logger) Fatalf(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	l.log.Error("the store cannot go on; check the disk, then start again: " + text)
+	panic("embedded: the store cannot go on: " + text)
+}

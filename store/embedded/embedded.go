@@ -1,0 +1,253 @@
+// Package embedded is the default engine: one directory on this machine's disk,
+// kept by Pebble, durable and crash safe. One process at a time may use it.
+//
+//	e, err := embedded.Open(embedded.Config{Dir: "longcase-data/store"})
+//
+// # Durability
+//
+// A write returns after its record is in the log on disk. Writers that wait at
+// the same time share one fsync (Pebble's group commit), so many clients are
+// faster than the disk's own rate.
+//
+// # Compare-and-set
+//
+// A writer holds its key, and only its key, from the read that decides until
+// the write is durable. So two writers of one key follow one another, the
+// second sees what the first made durable, and writers of different keys never
+// wait for each other but share fsyncs.
+//
+// Pebble shows a write to readers before it is durable. A reader therefore
+// reads first and then, if some writer holds the key, waits until it has let go:
+// what was read is durable by then (a writer that came later does no harm, its
+// wait only costs time). Without that a reader could hand out the successor of
+// a generation that a crash takes back. A record's place in the order is the
+// moment Pebble shows it; the crash may only take back what no call has
+// returned.
+//
+// Session lists are for administration and do not wait.
+//
+// # Ends
+//
+// A key is a kind and an id, and an id begins with the end of its bucket, so
+// what is over is one range per kind from its beginning. Retire deletes these
+// ranges and the watermark, the newest end it dropped, in one synced batch.
+// Below the watermark nothing is read or written any more, so a clock that is
+// set back brings nothing back. A write that had passed the watermark's check
+// before it rose can still land below it; nobody reads it and the next Retire,
+// which deletes from the beginning again, takes it along.
+package embedded
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/longcase/longcase/store"
+)
+
+// ErrCorrupt says that a record on disk is not what this version wrote.
+var ErrCorrupt = errors.New("embedded: corrupt record")
+
+const defaultMaxMarks = 4_000_000
+
+// Config is what an Engine needs.
+type Config struct {
+	Dir string // required; made with mode 0700 if it does not exist
+	FS  vfs.FS // default the disk
+
+	Now      func() time.Time // the store's clock; default time.Now
+	Log      *slog.Logger     // default slog.Default()
+	MaxMarks int              // live marks at most; default 4,000,000 (about 30 bytes each)
+}
+
+// Engine is one open directory. It implements store.Engine.
+type Engine struct {
+	cfg      Config
+	db       *pebble.DB
+	lock     *pebble.Lock
+	write    *pebble.WriteOptions
+	flights  flights
+	feed     feed
+	marks    markCount
+	watchers store.Watchers
+
+	retired  atomic.Int64 // the watermark, Unix seconds
+	retiring sync.Mutex   // one Retire at a time
+
+	door   sync.RWMutex  // calls under way hold it for reading
+	closed chan struct{} // closed by Close
+}
+
+// Open opens the directory, or makes it. Another process that has it open is
+// store.ErrLocked. It reads the marks to count them, a second for four million.
+func Open(cfg Config) (*Engine, error) { return open(cfg, pebble.Sync) }
+
+func open(cfg Config, write *pebble.WriteOptions) (*Engine, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	lock, err := lockDir(cfg)
+	if err != nil {
+		return nil, err
+	}
+	db, err := pebble.Open(cfg.Dir, options(cfg, lock))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("embedded: open %s: %w", cfg.Dir, err), lock.Close())
+	}
+	e := &Engine{cfg: cfg, db: db, lock: lock, write: write, closed: make(chan struct{})}
+	e.flights.init()
+	e.feed.epoch = rand.Text()
+	e.feed.pending = map[uint64]struct{}{}
+	e.marks.buckets = map[int64]int{}
+	if err := e.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("embedded: open %s: %w", cfg.Dir, err), e.Close())
+	}
+	return e, nil
+}
+
+func (cfg Config) withDefaults() (Config, error) {
+	var errs []error
+	if cfg.Dir == "" {
+		errs = append(errs, errors.New("embedded: Config.Dir is empty: name the directory of the store"))
+	}
+	if cfg.MaxMarks < 0 {
+		errs = append(errs, fmt.Errorf("embedded: Config.MaxMarks is %d: give a positive number, or 0 for %d", cfg.MaxMarks, defaultMaxMarks))
+	}
+	if cfg.MaxMarks == 0 {
+		cfg.MaxMarks = defaultMaxMarks
+	}
+	if cfg.FS == nil && cfg.Dir != "" { // the lock knows a directory by its spelling
+		dir, err := filepath.Abs(cfg.Dir)
+		errs = append(errs, err)
+		cfg.Dir = dir
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	return cfg, errors.Join(errs...)
+}
+
+// load reads what must be known before the first call.
+func (e *Engine) load() error {
+	if err := e.checkFormat(); err != nil {
+		return err
+	}
+	if err := e.loadRetired(); err != nil {
+		return err
+	}
+	if err := e.loadSequence(); err != nil {
+		return err
+	}
+	return e.countMarks()
+}
+
+// Sessions implements store.Engine.
+func (e *Engine) Sessions() store.Sessions { return sessions{e} }
+
+// Documents implements store.Engine.
+func (e *Engine) Documents() store.Documents { return documents{e} }
+
+// Marks implements store.Engine.
+func (e *Engine) Marks() store.Marks { return marks{e} }
+
+// Revocations implements store.Engine.
+func (e *Engine) Revocations() store.Revocations { return revocations{e} }
+
+// Registry implements store.Engine.
+func (e *Engine) Registry() store.Registry { return registry{e} }
+
+// Clock implements store.Engine: this host's clock is the store's.
+func (e *Engine) Clock(ctx context.Context) (time.Time, error) { return e.cfg.Now(), ctx.Err() }
+
+// Close implements store.Engine. Closing twice is once.
+func (e *Engine) Close() error {
+	e.door.Lock()
+	defer e.door.Unlock()
+	if e.isClosed() {
+		return nil
+	}
+	close(e.closed)
+	return errors.Join(e.db.Close(), e.lock.Close())
+}
+
+func (e *Engine) isClosed() bool {
+	select {
+	case <-e.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// enter begins a call; the caller leaves if it is nil.
+func (e *Engine) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	e.door.RLock()
+	if e.isClosed() {
+		e.door.RUnlock()
+		return store.ErrClosed
+	}
+	return nil
+}
+
+func (e *Engine) leave() { e.door.RUnlock() }
+
+// gone reports whether the bucket of id has been retired.
+func (e *Engine) gone(id store.ID) bool { return id.Bucket().Unix() <= e.retired.Load() }
+
+// checkBucket refuses a write into a bucket that has been retired, whatever the
+// clock says now.
+func (e *Engine) checkBucket(id store.ID) error {
+	if !e.gone(id) {
+		return nil
+	}
+	return fmt.Errorf("the bucket that ended at %s was retired (was the clock set back?): %w",
+		id.Bucket().Format(time.RFC3339), store.ErrEnded)
+}
+
+// get returns a copy of the value of key, nil if there is none. The value may
+// not be durable yet: a reader calls settle next, a writer holds key.
+func (e *Engine) get(key []byte) ([]byte, error) {
+	value, closer, err := e.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("embedded: read %s: %w", keyName(key), err)
+	}
+	own := append([]byte{}, value...)
+	return own, closer.Close()
+}
+
+// read returns the durable value of key, nil if there is none.
+func (e *Engine) read(ctx context.Context, key []byte) ([]byte, error) {
+	value, err := e.get(key)
+	if err != nil {
+		return nil, err
+	}
+	return value, e.flights.settle(ctx, key)
+}
+
+// set returns when the record is durable. A disk that fails ends the process
+// (see logger.Fatalf), so the outcome is never unknown.
+func (e *Engine) set(key, value []byte) error {
+	if err := e.db.Set(key, value, e.write); err != nil {
+		return fmt.Errorf("embedded: write %s: %w: %w", keyName(key), store.ErrUnknown, err)
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/longcase/longcase/store"
+)
+
+type registry struct{ e *Engine }
+
+func (r registry) Get(ctx context.Context, key string) (store.Entry, error) {
+	if err := r.e.enter(ctx); err != nil {
+		return store.Entry{}, err
+	}
+	defer r.e.leave()
+	value, err := r.e.read(ctx, registryKey(key))
+	if err != nil {
+		return store.Entry{}, err
+	}
+	return entry(key, value)
+}
+
+// entry decodes value, nil for none.
+func entry(key string, value []byte) (store.Entry, error) {
+	if value == nil {
+		return store.Entry{Key: key}, nil
+	}
+	return decodeEntry(registryKey(key), value)
+}
+
+func (r registry) Put(ctx context.Context, key string, value []byte, old uint64) error {
+	next := store.Entry{Key: key, Version: old + 1, Value: value}
+	if err := next.Check(); err != nil {
+		return err
+	}
+	if err := r.e.enter(ctx); err != nil {
+		return err
+	}
+	defer r.e.leave()
+	if err := r.swap(ctx, next); err != nil {
+		return err
+	}
+	r.e.watchers.Changed(key)
+	return nil
+}
+
+func (r registry) swap(ctx context.Context, next store.Entry) error {
+	key := registryKey(next.Key)
+	release, err := r.e.flights.hold(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer release()
+	stored, err := r.e.get(key)
+	if err != nil {
+		return err
+	}
+	found, err := entry(next.Key, stored)
+	if err != nil {
+		return err
+	}
+	if found.Version != next.Version-1 {
+		return fmt.Errorf("entry %q is at version %d, not %d: %w", next.Key, found.Version, next.Version-1, store.ErrConflict)
+	}
+	return r.e.set(key, encodeEntry(next))
+}
+
+func (r registry) List(ctx context.Context, prefix string) (all []store.Entry, err error) {
+	if err := r.e.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer r.e.leave()
+	first := registryKey(prefix)
+	err = r.e.scan(ctx, first, after(first), func(it *pebble.Iterator) (bool, error) {
+		one, err := decodeEntry(it.Key(), append([]byte{}, it.Value()...))
+		if err == nil && one.Value != nil {
+			all = append(all, one)
+		}
+		return true, err
+	})
+	for i := 0; err == nil && i < len(all); i++ {
+		err = r.e.flights.settle(ctx, registryKey(all[i].Key))
+	}
+	return all, err
+}
+
+func (r registry) Watch(ctx context.Context, prefix string, changed func(store.Entry)) error {
+	return r.e.watchers.Watch(ctx, r.e.closed, r, prefix, changed)
+}

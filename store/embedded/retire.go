@@ -1,0 +1,133 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/longcase/longcase/store"
+)
+
+// Retire implements store.Engine. It writes one range deletion per kind; the
+// bytes come back a few seconds later, when Pebble has dropped the files.
+func (e *Engine) Retire(ctx context.Context, before time.Time) (int, error) {
+	if err := e.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer e.leave()
+	e.retiring.Lock()
+	defer e.retiring.Unlock()
+	if now := e.cfg.Now(); before.After(now) {
+		before = now
+	}
+	mark := max(before.Unix(), e.retired.Load())
+	e.retired.Store(mark)
+	batch := e.db.NewBatch()
+	dropped, err := e.dropEnded(ctx, batch, mark)
+	if err == nil && dropped > 0 {
+		err = e.commitRetired(batch, mark)
+	}
+	if err := errors.Join(err, batch.Close()); err != nil {
+		return 0, fmt.Errorf("embedded: retire what ended before %s: %w", time.Unix(mark, 0).UTC().Format(time.RFC3339), err)
+	}
+	return dropped, nil
+}
+
+// dropEnded puts the range deletions into batch and counts the buckets that
+// hold something.
+func (e *Engine) dropEnded(ctx context.Context, batch *pebble.Batch, mark int64) (dropped int, err error) {
+	for _, k := range ending() {
+		n, err := e.countBuckets(ctx, k, mark)
+		if err != nil {
+			return 0, err
+		}
+		if n == 0 {
+			continue
+		}
+		if err := batch.DeleteRange([]byte{byte(k)}, bucketKey(k, mark+1), nil); err != nil {
+			return 0, err
+		}
+		dropped += n
+	}
+	return dropped, nil
+}
+
+func (e *Engine) commitRetired(batch *pebble.Batch, mark int64) error {
+	w := newWriter(16)
+	w.number(uint64(mark))
+	if err := batch.Set(metaKey("retired"), w.b, nil); err != nil {
+		return err
+	}
+	if err := batch.Commit(e.write); err != nil {
+		return err
+	}
+	e.marks.drop(mark)
+	return nil
+}
+
+// countBuckets leaps from bucket to bucket.
+func (e *Engine) countBuckets(ctx context.Context, k kind, mark int64) (n int, err error) {
+	err = e.scan(ctx, []byte{byte(k)}, bucketKey(k, mark+1), func(it *pebble.Iterator) (bool, error) {
+		n++
+		last := it.SeekGE(bucketKey(k, bucketOf(it.Key())+1))
+		return last, errLeapt
+	})
+	return n, err
+}
+
+// errLeapt tells scan that the visit has moved the iterator already.
+var errLeapt = errors.New("leapt")
+
+// scan calls visit for the keys in [first, end) until it returns false or an
+// error.
+func (e *Engine) scan(ctx context.Context, first, end []byte, visit func(*pebble.Iterator) (bool, error)) error {
+	it, err := e.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: first, UpperBound: end})
+	if err != nil {
+		return fmt.Errorf("embedded: read from %s: %w", keyName(first), err)
+	}
+	more := it.First()
+	for more && err == nil {
+		if err = ctx.Err(); err != nil {
+			break
+		}
+		if more, err = visit(it); errors.Is(err, errLeapt) {
+			err = nil
+		} else if more && err == nil {
+			more = it.Next()
+		}
+	}
+	return errors.Join(err, it.Close())
+}
+
+// bucketEnd is behind every record of k.
+func bucketEnd(k kind) []byte { return []byte{byte(k) + 1} }
+
+func (e *Engine) loadRetired() error {
+	key := metaKey("retired")
+	value, err := e.get(key)
+	if err != nil || value == nil {
+		return err
+	}
+	r := newReader(value)
+	e.retired.Store(int64(r.number()))
+	return r.end(key)
+}
+
+// checkFormat writes the format of a new store and refuses one that it does not
+// know.
+func (e *Engine) checkFormat() error {
+	key := metaKey("format")
+	value, err := e.get(key)
+	if err != nil {
+		return err
+	}
+	if value == nil {
+		return e.set(key, newWriter(1).b)
+	}
+	return newReader(value).end(key)
+}
+
+var _ store.Engine = (*Engine)(nil)

@@ -1,0 +1,129 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/longcase/longcase/store"
+)
+
+type revocations struct{ e *Engine }
+
+// feed numbers the revocations. A cursor is the epoch, drawn anew at each Open,
+// and a number below which every revocation is durable, so a follower may read
+// one twice but never misses one that was slower than its neighbours.
+type feed struct {
+	epoch string
+
+	mu      sync.Mutex
+	last    uint64
+	pending map[uint64]struct{} // numbers given but not durable yet
+}
+
+func (f *feed) begin() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.last++
+	f.pending[f.last] = struct{}{}
+	return f.last
+}
+
+func (f *feed) done(n uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.pending, n)
+}
+
+// settled is the highest number that has no pending one at or below it.
+func (f *feed) settled() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := f.last
+	for p := range f.pending {
+		n = min(n, p-1)
+	}
+	return n
+}
+
+func (f *feed) cursor(n uint64) store.Cursor {
+	return store.Cursor(f.epoch + "." + strconv.FormatUint(n, 10))
+}
+
+// number reads a cursor; one of another epoch is the beginning.
+func (f *feed) number(c store.Cursor) uint64 {
+	epoch, number, _ := strings.Cut(string(c), ".")
+	n, err := strconv.ParseUint(number, 10, 64)
+	if err != nil || epoch != f.epoch || n > f.settled() {
+		return 0
+	}
+	return n
+}
+
+func (r revocations) Add(ctx context.Context, one store.Revocation) error {
+	if err := r.e.enter(ctx); err != nil {
+		return err
+	}
+	defer r.e.leave()
+	now := r.e.cfg.Now()
+	if err := one.Check(now); err != nil {
+		return err
+	}
+	bucket := one.Bucket(now).Unix()
+	if bucket <= r.e.retired.Load() {
+		return fmt.Errorf("revocation of %s %s: the bucket was retired (was the clock set back?): %w", one.Kind, one.Value, store.ErrEnded)
+	}
+	n := r.e.feed.begin()
+	defer r.e.feed.done(n)
+	return r.e.set(revocationKey(bucket, n), encodeRevocation(one))
+}
+
+func (r revocations) Since(ctx context.Context, c store.Cursor) ([]store.Revocation, store.Cursor, error) {
+	if err := r.e.enter(ctx); err != nil {
+		return nil, "", err
+	}
+	defer r.e.leave()
+	next := r.e.feed.settled() // before reading: what is read may be more
+	live, err := r.since(ctx, r.e.feed.number(c), r.e.cfg.Now())
+	if err != nil {
+		return nil, "", err
+	}
+	return live, r.e.feed.cursor(next), nil
+}
+
+// since reads the buckets that are not over, in each what was added after seen.
+func (r revocations) since(ctx context.Context, seen uint64, now time.Time) (live []store.Revocation, err error) {
+	end := max(now.Unix(), r.e.retired.Load()) + 1
+	err = r.e.scan(ctx, revocationKey(end, seen+1), bucketEnd(kindRevocation), func(it *pebble.Iterator) (bool, error) {
+		for it.Valid() && sequenceOf(it.Key()) <= seen {
+			it.SeekGE(revocationKey(bucketOf(it.Key()), seen+1))
+		}
+		if !it.Valid() {
+			return false, nil
+		}
+		one, err := decodeRevocation(it.Key(), it.Value())
+		if err == nil && one.End.After(now) {
+			live = append(live, one)
+		}
+		return true, err
+	})
+	return live, err
+}
+
+// loadSequence goes on behind the highest number of any bucket, so that no key
+// is written twice.
+func (e *Engine) loadSequence() error {
+	end := e.retired.Load() + 1
+	return e.scan(context.Background(), bucketKey(kindRevocation, end), bucketEnd(kindRevocation), func(it *pebble.Iterator) (bool, error) {
+		next := bucketKey(kindRevocation, bucketOf(it.Key())+1)
+		if it.SeekLT(next) {
+			e.feed.last = max(e.feed.last, sequenceOf(it.Key()))
+		}
+		return true, nil
+	})
+}
