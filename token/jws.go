@@ -11,8 +11,7 @@ const maxSize = 16384
 // JWS is a token in its compact serialization (RFC 7515 section 7.1), taken
 // apart. Nothing in it is to be believed before Verify has returned nil.
 type JWS struct {
-	raw     string
-	signed  int // length of "header.payload" in raw
+	message []byte // what was signed: "header.payload", still encoded
 	header  string
 	payload string
 	body    []byte // the payload once more, for Claims.Raw
@@ -35,8 +34,8 @@ func Parse(raw string) (JWS, error) {
 	if err != nil {
 		return JWS{}, err
 	}
-	j := JWS{raw: raw, signed: len(raw) - len(sig) - 1}
-	if err := j.decode(head, payload, sig); err != nil {
+	var j JWS
+	if err := j.decode(raw, len(head), len(payload)); err != nil {
 		return JWS{}, err
 	}
 	if err := j.readHeader(); err != nil {
@@ -73,31 +72,33 @@ func split(raw string) (head, payload, sig string, err error) {
 	return head, payload, sig, nil
 }
 
-// decode undoes the base64url of the three parts in one piece of memory, and
-// keeps header and payload as a string too, which all strings read from them
-// share.
-func (j *JWS) decode(head, payload, sig string) error {
+// decode undoes the base64url of the three parts, whose first two have the
+// lengths head and payload. Text and parts lie in one piece of memory; header
+// and payload are kept as a string too, which all strings read from them share.
+func (j *JWS) decode(raw string, head, payload int) error {
 	// The standard decoder skips line feeds; a token must not hold any.
-	if strings.IndexByte(j.raw, '\n') >= 0 || strings.IndexByte(j.raw, '\r') >= 0 {
+	if strings.IndexByte(raw, '\n') >= 0 || strings.IndexByte(raw, '\r') >= 0 {
 		return Refuse(Malformed, "token holds a line feed")
 	}
 	strict := base64.RawURLEncoding.Strict()
-	buf := make([]byte, strict.DecodedLen(len(j.raw)))
-	h, err := strict.Decode(buf, []byte(head))
+	all := make([]byte, len(raw)+strict.DecodedLen(len(raw)))
+	text, buf := all[:copy(all, raw)], all[len(raw):]
+	signed := head + 1 + payload
+	h, err := strict.Decode(buf, text[:head])
 	if err != nil {
 		return notBase64("header")
 	}
-	p, err := strict.Decode(buf[h:], []byte(payload))
+	p, err := strict.Decode(buf[h:], text[head+1:signed])
 	if err != nil {
 		return notBase64("payload")
 	}
-	n, err := strict.Decode(buf[h+p:], []byte(sig))
+	n, err := strict.Decode(buf[h+p:], text[signed+1:])
 	if err != nil {
 		return notBase64("signature")
 	}
-	text := string(buf[:h+p])
-	j.header, j.payload = text[:h], text[h:]
-	j.body, j.sig = buf[h:h+p:h+p], buf[h+p:h+p+n]
+	plain := string(buf[:h+p])
+	j.header, j.payload = plain[:h], plain[h:]
+	j.message, j.body, j.sig = text[:signed:signed], buf[h:h+p:h+p], buf[h+p:h+p+n]
 	return nil
 }
 

@@ -24,7 +24,7 @@ func (j JWS) Verify(k Key) error {
 }
 
 func (j JWS) signedBy(k Key) bool {
-	message := []byte(j.raw[:j.signed])
+	message := j.message
 	switch pub := k.pub.(type) {
 	case *ecdsa.PublicKey:
 		return verifyECDSA(k.alg, pub, message, j.sig)
