@@ -156,6 +156,11 @@ func TestUsers(t *testing.T) {
 			t.Errorf("%s: Check = %q, %v, %v", tt.name, subject, ok, err)
 		}
 	}
+	for name, want := range map[string]bool{"alice": true, "bob": false, "": false} {
+		if has, err := users.Has(t.Context(), name); has != want || err != nil {
+			t.Errorf("Has(%q) = %v, %v", name, has, err)
+		}
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), -time.Second)
 	defer cancel()
 	for range 20 {

@@ -64,6 +64,12 @@ func (u *Users) Check(ctx context.Context, name, password string) (subject strin
 	return name, true, nil
 }
 
+// Has reports whether subject is one of the users. The error is always nil.
+func (u *Users) Has(_ context.Context, subject string) (bool, error) {
+	_, known := u.hashes[subject]
+	return known, nil
+}
+
 func costlier(a, b Hash) bool {
 	return uint64(a.memory)*uint64(a.time) > uint64(b.memory)*uint64(b.time)
 }
