@@ -195,7 +195,7 @@ func (l *loader) gate(g *Gate, is *Issuer) {
 	l.accept(g.Accept)
 	l.routes(g)
 	if g.Revocations != nil {
-		l.revocations(g.Revocations, is)
+		l.revocations(g.Revocations, g.Accept, is)
 	}
 }
 
@@ -261,16 +261,16 @@ func (l *loader) algorithms(a *Accept) {
 }
 
 func (l *loader) routes(g *Gate) {
-	audiences := make([]string, 0, len(g.Accept))
+	audiences := make([]string, 0, len(g.Accept)) // "": aud is the user
 	for _, a := range g.Accept {
-		if a.Audience != "" && !slices.Contains(audiences, a.Audience) {
+		if !slices.Contains(audiences, a.Audience) {
 			audiences = append(audiences, a.Audience)
 		}
 	}
 	methods := map[string]map[string]bool{}
 	for i := range g.Routes {
 		r := &g.Routes[i]
-		l.routeAudience(r, audiences, len(g.Accept))
+		l.routeAudience(r, audiences)
 		if methods[r.Path] == nil {
 			methods[r.Path] = map[string]bool{}
 		}
@@ -278,15 +278,15 @@ func (l *loader) routes(g *Gate) {
 	}
 }
 
-func (l *loader) routeAudience(r *Route, audiences []string, accepted int) {
+func (l *loader) routeAudience(r *Route, audiences []string) {
 	switch {
-	case l.given(&r.Audience) && r.Audience != "" && accepted > 0 && !slices.Contains(audiences, r.Audience):
+	case l.given(&r.Audience) && r.Audience != "" && len(audiences) > 0 && !slices.Contains(audiences, r.Audience):
 		l.wrong(&r.Audience, nearest(r.Audience, audiences), "gate.routes.audience %s is not among gate.accept", quote(r.Audience))
 	case l.given(&r.Audience):
 	case len(audiences) == 1:
 		r.Audience = audiences[0]
 	case len(audiences) > 1:
-		l.wrong(r, "", "gate.routes.audience is missing: several are accepted (%s)", strings.Join(audiences, ", "))
+		l.wrong(r, "", "gate.routes.audience is missing: several are accepted (%s)", strings.TrimPrefix(strings.Join(audiences, ", "), ", "))
 	}
 }
 
@@ -307,7 +307,15 @@ func (l *loader) overlap(r *Route, taken map[string]bool) {
 	}
 }
 
-func (l *loader) revocations(r *Revocations, is *Issuer) {
+func (l *loader) revocations(r *Revocations, accept []Accept, is *Issuer) {
+	accepted := make([]string, 0, len(accept))
+	for _, a := range accept {
+		accepted = append(accepted, a.Issuer)
+	}
+	if r.Follow != "" && len(accept) > 0 && !slices.Contains(accepted, r.Follow) {
+		l.wrong(&r.Follow, nearest(r.Follow, accepted), "gate.revocations.follow %s is not among gate.accept", quote(r.Follow))
+		return
+	}
 	credentials := l.given(&r.Secret) || l.given(&r.Key)
 	switch {
 	case l.given(&r.Client):

@@ -220,6 +220,9 @@ func checkRoute(s string) *fault {
 	case strings.ContainsAny(s, "?#%\\;"):
 		return wrong(quote(s)+" is not a decoded path without query", "")
 	}
+	if s == "/verify" || strings.HasPrefix(s, "/.longcase/") {
+		return wrong(quote(s)+" is the gate's own", "")
+	}
 	for _, part := range strings.Split(strings.TrimSuffix(s[1:], "/"), "/") {
 		if part == "." || part == ".." || part == "" && s != "/" {
 			return wrong(quote(s)+" is not a clean path", "")
