@@ -67,6 +67,7 @@ type Issuer struct {
 	path    string // its path
 	routes  map[string]route
 	early   *early
+	slow    slow               // failed logins
 	ending  singleflight.Group // one end per session and time
 	streams atomic.Int64       // open feeds
 	over    chan struct{}      // closed when Run ends
