@@ -28,6 +28,7 @@ type ringRecord struct {
 	Format    int             `json:"format"`
 	KEK       string          `json:"kek"`       // which key-encryption key sealed it
 	Algorithm token.Algorithm `json:"algorithm"` // as configured when a node last loaded it
+	Owed      token.Algorithm `json:"owed,omitempty"` // of a successor to publish once none waits
 	Keys      []storedKey     `json:"keys"`
 }
 
@@ -71,6 +72,14 @@ type ringView struct {
 	record  ringRecord
 	ring    jwks.Ring
 	signers map[string]token.Signer // by kid; none of revoked keys
+}
+
+// due is the first instant at which the record has to be written.
+func (v *ringView) due(now time.Time, p jwks.Policy) time.Time {
+	if _, waits := v.ring.Waiting(now); v.record.Owed != "" && !waits {
+		return now
+	}
+	return v.ring.Due(now, p)
 }
 
 func (v *ringView) published(now time.Time) []token.Key {

@@ -77,27 +77,10 @@ func (k *Keyring) applyRing(e store.Entry) error {
 
 // configure is what Load changes.
 func (k *Keyring) configure(ed *edit) error {
-	if err := k.tendRing(ed); err != nil {
-		return err
+	if ed.record.Algorithm != k.cfg.Algorithm {
+		ed.record.Algorithm, ed.record.Owed = k.cfg.Algorithm, k.cfg.Algorithm
 	}
-	if ed.record.Algorithm == k.cfg.Algorithm {
-		return nil
-	}
-	ring := ed.record.ring()
-	newest, waits := ring.Waiting(ed.now)
-	if !waits {
-		newest, _ = ring.Signing(ed.now)
-	}
-	if newest.Algorithm != k.cfg.Algorithm {
-		if waits {
-			return nil // its turn comes first; tendRing sees to ours
-		}
-		if err := ed.publish(k.cfg.Algorithm); err != nil {
-			return err
-		}
-	}
-	ed.record.Algorithm = k.cfg.Algorithm
-	return nil
+	return k.tendRing(ed)
 }
 
 // tendRing is what the timeline asks for at an instant: longer overlaps, a
@@ -108,9 +91,17 @@ func (k *Keyring) tendRing(ed *edit) error {
 	}
 	ring := ed.record.ring().Adopt(ed.now, k.policy).Prune(ed.now)
 	ed.record.setRing(ring)
-	if !ring.PublishDue(ed.now, k.policy) {
-		return nil
+	next, waits := ring.Waiting(ed.now)
+	if !waits {
+		next, _ = ring.Signing(ed.now)
 	}
+	if next.Algorithm == ed.record.Owed {
+		ed.record.Owed = ""
+	}
+	if waits || ed.record.Owed == "" && !ring.PublishDue(ed.now, k.policy) {
+		return nil // a successor that waits comes first
+	}
+	ed.record.Owed = ""
 	return ed.publish(ed.record.Algorithm)
 }
 

@@ -80,7 +80,7 @@ func (k *Keyring) nap(now time.Time) time.Duration {
 	if ring == nil || macs == nil {
 		return minNap
 	}
-	due := ring.ring.Due(now, k.policy)
+	due := ring.due(now, k.policy)
 	if d := macs.record.due(now); d.Before(due) {
 		due = d
 	}
@@ -93,7 +93,7 @@ func (k *Keyring) tend(ctx context.Context) error {
 	now := k.cfg.Now()
 	if v := k.ring.Load(); v == nil {
 		return k.Load(ctx)
-	} else if !v.ring.Due(now, k.policy).After(now) {
+	} else if !v.due(now, k.policy).After(now) {
 		if err := k.changeRing(ctx, now, k.tendRing); err != nil {
 			return err
 		}

@@ -1,0 +1,189 @@
+package remote
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/longcase/longcase/jwks"
+)
+
+// The bounds of one fetch.
+const (
+	timeout     = 5 * time.Second // of each request
+	rediscovery = time.Hour       // how long discovery's answer holds
+	usualAge    = 5 * time.Minute // of a set whose answer does not say
+)
+
+// fetcher gets one issuer's set. It belongs to one goroutine.
+type fetcher struct {
+	rules  rules
+	client *http.Client
+	now    func() time.Time
+
+	url   string    // where the set is; empty: not known
+	found time.Time // when discovery said so
+	body  []byte    // as last seen
+}
+
+// answer is a set that was fetched.
+type answer struct {
+	set     jwks.Set
+	asked   time.Time     // before the request was sent
+	age     time.Duration // how long it may be cached from then on
+	changed bool          // it differs from the last one
+}
+
+// get fetches the set, after discovery where that is due.
+func (f *fetcher) get(ctx context.Context) (answer, error) {
+	now := f.now()
+	if f.rules.keys == "" && (f.url == "" || now.Sub(f.found) >= rediscovery) {
+		url, err := f.discover(ctx)
+		if err != nil {
+			return answer{}, err
+		}
+		f.url, f.found = url, now
+	}
+	got, err := f.keys(ctx)
+	if err != nil && f.rules.keys == "" {
+		f.url = "" // it may have moved
+	}
+	return got, err
+}
+
+func (f *fetcher) keys(ctx context.Context) (answer, error) {
+	url := f.url
+	if f.rules.keys != "" {
+		url = f.rules.keys
+	}
+	got := answer{asked: f.now()}
+	body, header, err := f.read(ctx, url)
+	if err != nil {
+		return answer{}, err
+	}
+	got.set, err = jwks.Parse(body)
+	if err != nil {
+		return answer{}, fmt.Errorf("remote: %s: %w", url, err)
+	}
+	got.age = age(header)
+	got.changed = !bytes.Equal(body, f.body)
+	f.body = body
+	return got, nil
+}
+
+// discover asks the issuer where its keys are, by the path rule of RFC 8414
+// section 3.1 and then by OpenID Connect Discovery 1.0 section 4.
+func (f *fetcher) discover(ctx context.Context) (string, error) {
+	var errs []error
+	for _, url := range f.rules.metadata {
+		found, err := f.metadata(ctx, url)
+		if err == nil {
+			return found, nil
+		}
+		errs = append(errs, err)
+	}
+	return "", errors.Join(errs...)
+}
+
+// metadata reads one metadata document. Its issuer must be the one it was asked
+// for, byte for byte (RFC 8414 section 3.3).
+func (f *fetcher) metadata(ctx context.Context, url string) (string, error) {
+	body, _, err := f.read(ctx, url)
+	if err != nil {
+		return "", err
+	}
+	var doc struct {
+		Issuer string `json:"issuer"`
+		Keys   string `json:"jwks_uri"`
+	}
+	if err := json.Unmarshal(body, &doc); err != nil {
+		return "", fmt.Errorf("remote: %s: not a metadata document: %w", url, err)
+	}
+	if doc.Issuer != f.rules.issuer {
+		return "", fmt.Errorf("remote: %s: it speaks for issuer %.200q, not for %q: name the issuer exactly as it names itself", url, doc.Issuer, f.rules.issuer)
+	}
+	if err := f.rules.check(doc.Keys); err != nil {
+		return "", fmt.Errorf("remote: %s: jwks_uri: %w", url, err)
+	}
+	return doc.Keys, nil
+}
+
+// read gets a JSON document, bounded in time and size.
+func (f *fetcher) read(ctx context.Context, url string) ([]byte, http.Header, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("remote: %w", err)
+	}
+	req.Header.Set("Accept", "application/jwk-set+json, application/json")
+	resp, err := f.client.Do(req)
+	if err != nil {
+		return nil, nil, fmt.Errorf("remote: %w", err)
+	}
+	defer resp.Body.Close()
+	if err := acceptable(resp); err != nil {
+		return nil, nil, fmt.Errorf("remote: %s: %w", url, err)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, jwks.MaxSize+1))
+	if err != nil {
+		return nil, nil, fmt.Errorf("remote: %s: %w", url, err)
+	}
+	if len(body) > jwks.MaxSize {
+		return nil, nil, fmt.Errorf("remote: %s: the answer has more than %d bytes", url, jwks.MaxSize)
+	}
+	return body, resp.Header, nil
+}
+
+// acceptable refuses what cannot be a JSON document. Many servers send keys as
+// text/plain or without a type, so only a web page is refused by type.
+func acceptable(resp *http.Response) error {
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("it answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+	}
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if kind == "text/html" || kind == "application/xhtml+xml" {
+		return fmt.Errorf("it answered a web page (%s), not JSON: check the URL", kind)
+	}
+	return nil
+}
+
+// age is how long an answer may be cached (RFC 9111 sections 5.1 and 5.2.2).
+func age(h http.Header) time.Duration {
+	most, said := usualAge, false
+	for _, directive := range strings.Split(strings.Join(h.Values("Cache-Control"), ","), ",") {
+		name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")
+		switch name {
+		case "no-store", "no-cache":
+			return 0
+		case "max-age":
+			if s, ok := seconds(strings.Trim(value, `"`)); ok && !said {
+				most, said = s, true
+			}
+		}
+	}
+	if spent, ok := seconds(h.Get("Age")); ok && said {
+		most -= spent
+	}
+	return max(most, 0)
+}
+
+// seconds reads delta-seconds (RFC 9111 section 1.2.2), cut at a day.
+func seconds(s string) (time.Duration, bool) {
+	n, err := strconv.ParseUint(s, 10, 63)
+	if errors.Is(err, strconv.ErrRange) {
+		return 24 * time.Hour, true
+	}
+	if err != nil {
+		return 0, false
+	}
+	return time.Duration(min(n, 86400)) * time.Second, true
+}
