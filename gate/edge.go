@@ -28,10 +28,9 @@ func anyRoute() *route { return &route{} }
 func (g *Gate) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		now := g.cfg.Now()
-		rt, path := anyRoute(), r.URL.Path
+		rt, err := anyRoute(), error(nil)
 		if len(g.routes) > 0 {
-			var err error
-			if rt, path, err = g.locate(r.Method, r.URL.EscapedPath()); err != nil {
+			if rt, r, err = g.locate(r); err != nil {
 				g.refuse(w, r, edgeMiddleware, rt, unroutable(err))
 				return
 			}
@@ -41,16 +40,13 @@ func (g *Gate) Middleware(next http.Handler) http.Handler {
 			g.refuse(w, r, edgeMiddleware, rt, g.refusalOf(v, rt))
 			return
 		}
-		next.ServeHTTP(w, admitted(r, path, &v.Claims))
+		next.ServeHTTP(w, admitted(r, &v.Claims))
 	})
 }
 
 // admitted is r as the handler behind the gate sees it.
-func admitted(r *http.Request, path string, c *token.Claims) *http.Request {
+func admitted(r *http.Request, c *token.Claims) *http.Request {
 	r = r.WithContext(context.WithValue(r.Context(), contextKey{}, c))
-	u := *r.URL
-	u.Path, u.RawPath = path, ""
-	r.URL = &u
 	r.Header = r.Header.Clone()
 	stripHeaders(r.Header, isTokenHeader)
 	return r
@@ -67,17 +63,25 @@ func (g *Gate) Handler() http.Handler {
 	})
 }
 
-// locate finds the route for a method and a path as it was sent.
-func (g *Gate) locate(method, raw string) (*route, string, error) {
-	path, err := cleanPath(raw)
+// locate finds the route of r, and returns r with the path that was judged in
+// its one canonical spelling.
+func (g *Gate) locate(r *http.Request) (*route, *http.Request, error) {
+	path, err := cleanPath(r.URL.EscapedPath())
 	if err != nil {
-		return anyRoute(), "", err
+		return anyRoute(), r, err
 	}
-	rt, err := g.routes.find(method, path)
-	if rt == nil {
-		rt = anyRoute()
+	rt, err := g.routes.find(r.Method, path)
+	if err != nil {
+		if rt == nil {
+			rt = anyRoute()
+		}
+		return rt, r, err
 	}
-	return rt, path, err
+	u := *r.URL
+	u.Path, u.RawPath = path, ""
+	r = r.WithContext(r.Context())
+	r.URL = &u
+	return rt, r, nil
 }
 
 // judge is the one judgement; every edge comes here.

@@ -15,7 +15,7 @@ import (
 // serveProxy judges a request and passes it to its route's upstream.
 func (g *Gate) serveProxy(w http.ResponseWriter, r *http.Request) {
 	now := g.cfg.Now()
-	rt, path, err := g.locate(r.Method, r.URL.EscapedPath())
+	rt, r, err := g.locate(r)
 	if err == nil && rt.proxy == nil {
 		err = errNoRoute // its route is for forward-auth only
 	}
@@ -28,7 +28,7 @@ func (g *Gate) serveProxy(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, edgeProxy, rt, g.refusalOf(v, rt))
 		return
 	}
-	rt.proxy.ServeHTTP(w, admitted(r, path, &v.Claims))
+	rt.proxy.ServeHTTP(w, admitted(r, &v.Claims))
 }
 
 // newProxy passes requests on to target. The upstream is the audience the token
