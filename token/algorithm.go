@@ -22,8 +22,12 @@ const (
 type Key struct {
 	id  string
 	alg Algorithm
-	pub crypto.PublicKey // *ecdsa.PublicKey, *rsa.PublicKey, ed25519.PublicKey or []byte (HS256)
+	pub crypto.PublicKey // *ecdsa.PublicKey, *rsa.PublicKey, ed25519.PublicKey or *secret (HS256)
 }
+
+// secret is an HS256 key. It is held by a pointer, so that printing a Key, or
+// whatever holds one, shows an address.
+type secret struct{ bytes []byte }
 
 // ID is the key's "kid", which may be empty.
 func (k Key) ID() string { return k.id }

@@ -85,12 +85,12 @@ func checkEd25519(pub any) (ed25519.PublicKey, error) {
 	return slices.Clone(k), nil
 }
 
-func checkSecret(pub any) ([]byte, error) {
+func checkSecret(pub any) (*secret, error) {
 	k, ok := pub.([]byte)
 	if !ok || len(k) < minSecretBytes {
 		return nil, fmt.Errorf("want a secret of at least %d bytes", minSecretBytes)
 	}
-	return slices.Clone(k), nil
+	return &secret{slices.Clone(k)}, nil
 }
 
 // Fingerprint names a key so that two people can compare what they hold:
@@ -106,8 +106,8 @@ func Fingerprint(k Key) string {
 		return thumbprint(`{"e":%q,"kty":"RSA","n":%q}`, e, pub.N.Bytes())
 	case ed25519.PublicKey:
 		return thumbprint(`{"crv":"Ed25519","kty":"OKP","x":%q}`, pub)
-	case []byte:
-		sum := sha256.Sum256(append([]byte("longcase fingerprint\x00"), pub...))
+	case *secret:
+		sum := sha256.Sum256(append([]byte("longcase fingerprint\x00"), pub.bytes...))
 		return "SHA256:" + hex.EncodeToString(sum[:2]) + "…"
 	}
 	return ""

@@ -20,9 +20,13 @@ import (
 // its crypto.Signer may.
 type Signer struct {
 	key     Key
-	private crypto.Signer // nil for HS256
-	header  string        // the header without its end
+	private *private // nil for HS256
+	header  string   // the header without its end
 }
+
+// private is held by a pointer for the reason that secret is: an Ed25519 key is
+// bytes, and bytes are printed.
+type private struct{ crypto.Signer }
 
 // NewSigner returns a signer for alg, which is not HS256. key may live in
 // hardware: only its Public and Sign are used. The error says what is wrong
@@ -35,7 +39,7 @@ func NewSigner(id string, alg Algorithm, key crypto.Signer) (Signer, error) {
 	if err != nil {
 		return Signer{}, err
 	}
-	return newSigner(public, key)
+	return newSigner(public, &private{key})
 }
 
 // NewSecretSigner returns a signer for HS256. secret has at least 32 bytes.
@@ -47,7 +51,7 @@ func NewSecretSigner(id string, secret []byte) (Signer, error) {
 	return newSigner(key, nil)
 }
 
-func newSigner(key Key, private crypto.Signer) (Signer, error) {
+func newSigner(key Key, p *private) (Signer, error) {
 	header := `{"alg":"` + string(key.alg) + `"`
 	if key.id != "" {
 		kid, err := json.Marshal(key.id)
@@ -56,7 +60,7 @@ func newSigner(key Key, private crypto.Signer) (Signer, error) {
 		}
 		header += `,"kid":` + string(kid)
 	}
-	return Signer{key: key, private: private, header: header}, nil
+	return Signer{key: key, private: p, header: header}, nil
 }
 
 // ID is the "kid" of the tokens it signs, which may be empty.
@@ -115,7 +119,7 @@ func (s Signer) headerFor(typ string) (string, error) {
 func (s Signer) sign(message []byte) ([]byte, error) {
 	switch s.key.alg {
 	case HS256:
-		mac := hmac.New(sha256.New, s.key.pub.([]byte))
+		mac := hmac.New(sha256.New, s.key.pub.(*secret).bytes)
 		mac.Write(message)
 		return mac.Sum(nil), nil
 	case EdDSA:

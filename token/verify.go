@@ -32,8 +32,8 @@ func (j JWS) signedBy(k Key) bool {
 		return verifyRSA(k.alg, pub, message, j.sig)
 	case ed25519.PublicKey:
 		return ed25519.Verify(pub, message, j.sig)
-	case []byte:
-		mac := hmac.New(sha256.New, pub)
+	case *secret:
+		mac := hmac.New(sha256.New, pub.bytes)
 		mac.Write(message)
 		return hmac.Equal(mac.Sum(nil), j.sig)
 	}
