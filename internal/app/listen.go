@@ -66,9 +66,9 @@ func (r *room) url() string {
 }
 
 // serve answers until ctx ends, then drains: new connections are refused and
-// requests under way get drainTimeout to finish. Requests see ctx end at once.
+// requests under way get drainTimeout to finish.
 func (r *room) serve(ctx context.Context) error {
-	r.server.BaseContext = func(net.Listener) context.Context { return ctx }
+	r.server.BaseContext = func(net.Listener) context.Context { return context.WithoutCancel(ctx) }
 	drained := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)

@@ -1,0 +1,149 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/longcase/longcase/internal/config"
+	"github.com/longcase/longcase/issuer"
+	"github.com/longcase/longcase/jwks"
+	"github.com/longcase/longcase/store"
+)
+
+// clientPrefix is where added clients stand in the registry.
+const clientPrefix = "client/"
+
+// clientRecord is an added client as the registry keeps it.
+type clientRecord struct {
+	SecretHash   string   `json:"secret_hash,omitempty"` // empty: a public client
+	Grants       []string `json:"grants"`
+	Audiences    []string `json:"audiences"`
+	Scopes       []string `json:"scopes,omitempty"`
+	RedirectURIs []string `json:"redirect_uris,omitempty"`
+}
+
+// clients are those of the file and those added at run time. The file's win.
+type clients struct {
+	registry store.Registry
+	log      *slog.Logger
+	file     map[string]issuer.Client // read only
+
+	mu    sync.RWMutex
+	added map[string]issuer.Client
+}
+
+func newClients(list []config.Client, remotes *sources, registry store.Registry, log *slog.Logger) (*clients, error) {
+	c := &clients{registry: registry, log: log, file: map[string]issuer.Client{}, added: map[string]issuer.Client{}}
+	var errs []error
+	for _, in := range list {
+		keys, err := clientKeys(in, remotes)
+		errs = append(errs, err)
+		c.file[in.ID] = issuer.Client{
+			ID: in.ID, Authenticate: in.Authenticate, SecretHash: in.Secret.Hash, Keys: keys,
+			Grants: in.Grants, Audiences: in.Audiences, Scopes: in.Scopes,
+			RedirectURIs: in.RedirectURIs, Origins: in.Origins, Revocations: in.Revocations,
+		}
+	}
+	return c, errors.Join(errs...)
+}
+
+// load reads the added clients once, so that the first request finds them.
+func (c *clients) load(ctx context.Context) error {
+	entries, err := c.registry.List(ctx, clientPrefix)
+	if err != nil {
+		return fmt.Errorf("clients: %w", err)
+	}
+	for _, e := range entries {
+		c.apply(e)
+	}
+	return nil
+}
+
+// run follows the registry until ctx ends.
+func (c *clients) run(ctx context.Context) error {
+	return c.registry.Watch(ctx, clientPrefix, c.apply)
+}
+
+func (c *clients) apply(e store.Entry) {
+	id := strings.TrimPrefix(e.Key, clientPrefix)
+	if e.Value == nil {
+		c.mu.Lock()
+		delete(c.added, id)
+		c.mu.Unlock()
+		return
+	}
+	var r clientRecord
+	if err := json.Unmarshal(e.Value, &r); err != nil {
+		c.log.Error("an added client cannot be read", "client", id, "err", err)
+		return
+	}
+	c.mu.Lock()
+	c.added[id] = r.client(id)
+	c.mu.Unlock()
+}
+
+func (r clientRecord) client(id string) issuer.Client {
+	how := issuer.AuthSecret
+	if r.SecretHash == "" {
+		how = issuer.AuthNone
+	}
+	return issuer.Client{ID: id, Authenticate: how, SecretHash: r.SecretHash, Grants: r.Grants,
+		Audiences: r.Audiences, Scopes: r.Scopes, RedirectURIs: r.RedirectURIs}
+}
+
+// Client implements issuer.Clients.
+func (c *clients) Client(_ context.Context, id string) (issuer.Client, error) {
+	if found, ok := c.file[id]; ok {
+		return found, nil
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if found, ok := c.added[id]; ok {
+		return found, nil
+	}
+	return issuer.Client{}, issuer.ErrNoClient
+}
+
+// Origin implements issuer.Clients.
+func (c *clients) Origin(_ context.Context, origin string) (bool, error) {
+	for _, client := range c.file { // added clients have no origins
+		if slices.Contains(client.Origins, origin) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// clientKeys are the public keys of a client that signs assertions.
+func clientKeys(c config.Client, remotes *sources) (jwksKeys, error) {
+	switch {
+	case c.JWKS.File != "":
+		return keyFile("issuer.clients."+c.ID+".jwks", c.JWKS.File)
+	case c.JWKS.URL != "":
+		return remotes.add(c.JWKS.URL, c.JWKS.URL, 0)
+	}
+	return nil, nil
+}
+
+// keyFile reads a JWK Set from a file.
+func keyFile(what, path string) (jwksKeys, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	set, err := jwks.Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", what, path, err)
+	}
+	if set.Len() == 0 {
+		return nil, fmt.Errorf("%s: %s holds no public key that can verify a signature", what, path)
+	}
+	return set, nil
+}

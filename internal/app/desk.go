@@ -1,0 +1,259 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/longcase/longcase/internal/admin"
+	"github.com/longcase/longcase/internal/config"
+	"github.com/longcase/longcase/issuer"
+	"github.com/longcase/longcase/issuer/keys"
+	"github.com/longcase/longcase/issuer/password"
+	"github.com/longcase/longcase/store"
+	"github.com/longcase/longcase/token"
+)
+
+// sessionPage is the most sessions of one answer.
+const sessionPage = 1000
+
+// desk answers administration from the shift that is on.
+type desk struct{ house *house }
+
+func (d desk) shift() *shift { return d.house.shift.Load() }
+
+// ClientList implements admin.Desk.
+func (d desk) ClientList(context.Context) (admin.ClientList, error) {
+	c := d.shift().clients
+	list := admin.ClientList{Clients: []admin.Client{}}
+	for _, id := range slices.Sorted(maps.Keys(c.file)) {
+		list.Clients = append(list.Clients, describe(c.file[id], "file"))
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, id := range slices.Sorted(maps.Keys(c.added)) {
+		if _, hidden := c.file[id]; !hidden {
+			list.Clients = append(list.Clients, describe(c.added[id], "registry"))
+		}
+	}
+	return list, nil
+}
+
+func describe(c issuer.Client, source string) admin.Client {
+	return admin.Client{ID: c.ID, Source: source, Authenticate: c.Authenticate, Grants: c.Grants, Audiences: c.Audiences,
+		Scopes: c.Scopes, RedirectURIs: c.RedirectURIs, Origins: c.Origins, Revocations: c.Revocations}
+}
+
+// ClientShow implements admin.Desk.
+func (d desk) ClientShow(ctx context.Context, id string) (admin.Client, error) {
+	c := d.shift().clients
+	found, err := c.Client(ctx, id)
+	if errors.Is(err, issuer.ErrNoClient) {
+		return admin.Client{}, fmt.Errorf("client %.80q: %w", id, admin.ErrNotFound)
+	}
+	source := "registry"
+	if _, ok := c.file[id]; ok {
+		source = "file"
+	}
+	return describe(found, source), err
+}
+
+// ClientAdd implements admin.Desk. A client is held to the rules of the file.
+func (d desk) ClientAdd(ctx context.Context, n admin.NewClient) (admin.Client, error) {
+	s := d.shift()
+	if err := checkNewClient(n, s.cfg); err != nil {
+		return admin.Client{}, fmt.Errorf("%w: %w", admin.ErrInvalid, err)
+	}
+	if _, ok := s.clients.file[n.ID]; ok {
+		return admin.Client{}, fmt.Errorf("client %q: %w: it stands in the configuration file", n.ID, admin.ErrConflict)
+	}
+	record := clientRecord{SecretHash: n.SecretHash, Grants: n.Grants, Audiences: n.Audiences, Scopes: n.Scopes, RedirectURIs: n.RedirectURIs}
+	value, err := json.Marshal(record)
+	if err != nil {
+		return admin.Client{}, err
+	}
+	if err := d.put(ctx, n.ID, value, false); err != nil {
+		return admin.Client{}, err
+	}
+	return describe(record.client(n.ID), "registry"), nil
+}
+
+// checkNewClient lets the configuration's own rules judge a client that is
+// added while the server runs.
+func checkNewClient(n admin.NewClient, cfg *config.Config) error {
+	c := config.Client{ID: n.ID, Authenticate: issuer.AuthSecret, Secret: config.ClientSecret{Hash: n.SecretHash}, Grants: n.Grants,
+		Audiences: n.Audiences, Scopes: n.Scopes, RedirectURIs: n.RedirectURIs}
+	if n.SecretHash == "" {
+		c.Authenticate = issuer.AuthNone
+	} else if _, err := password.ParseSecretHash(n.SecretHash); err != nil {
+		return err
+	}
+	return config.CheckClient(c, cfg.Issuer.Lifetimes)
+}
+
+// ClientRemove implements admin.Desk. What the client holds is ended as well.
+func (d desk) ClientRemove(ctx context.Context, id string) error {
+	s := d.shift()
+	if _, ok := s.clients.file[id]; ok {
+		return fmt.Errorf("client %q: %w: it stands in the configuration file; remove it there", id, admin.ErrConflict)
+	}
+	if err := d.put(ctx, id, nil, true); err != nil {
+		return err
+	}
+	return s.issuer.RevokeClient(ctx, id, time.Now())
+}
+
+// put writes or removes an added client and takes the change over at once.
+func (d desk) put(ctx context.Context, id string, value []byte, exists bool) error {
+	c := d.shift().clients
+	e, err := c.registry.Get(ctx, clientPrefix+id)
+	switch {
+	case err != nil:
+		return err
+	case exists && e.Value == nil:
+		return fmt.Errorf("client %.80q: %w", id, admin.ErrNotFound)
+	case !exists && e.Value != nil:
+		return fmt.Errorf("client %.80q: %w", id, admin.ErrConflict)
+	}
+	err = c.registry.Put(ctx, e.Key, value, e.Version)
+	if errors.Is(err, store.ErrConflict) {
+		return fmt.Errorf("client %.80q: %w: somebody else changed it just now", id, admin.ErrConflict)
+	}
+	if err == nil {
+		c.apply(store.Entry{Key: e.Key, Version: e.Version + 1, Value: value})
+	}
+	return err
+}
+
+// SessionList implements admin.Desk.
+func (d desk) SessionList(ctx context.Context, f admin.SessionFilter) (admin.SessionPage, error) {
+	after, err := parseAfter(f.After)
+	if err != nil {
+		return admin.SessionPage{}, err
+	}
+	limit := f.Limit
+	if limit <= 0 || limit > sessionPage {
+		limit = sessionPage
+	}
+	page := admin.SessionPage{Sessions: []admin.Session{}}
+	for len(page.Sessions) < limit {
+		list, err := d.house.engine.Sessions().List(ctx, after, sessionPage)
+		if err != nil {
+			return admin.SessionPage{}, err
+		}
+		for _, s := range list {
+			after = s.ID
+			if (f.Client == "" || f.Client == s.Client) && (f.Subject == "" || f.Subject == s.Subject) {
+				page.Sessions = append(page.Sessions, session(s))
+			}
+			if len(page.Sessions) == limit {
+				page.Next = after.String()
+				return page, nil
+			}
+		}
+		if len(list) < sessionPage {
+			break
+		}
+	}
+	return page, nil
+}
+
+func parseAfter(text string) (store.ID, error) {
+	if text == "" {
+		return store.ID{}, nil
+	}
+	id, err := store.ParseID(text)
+	if err != nil {
+		return id, fmt.Errorf("%w: after: %w", admin.ErrInvalid, err)
+	}
+	return id, nil
+}
+
+func session(s store.Session) admin.Session {
+	return admin.Session{ID: s.ID.String(), Client: s.Client, Subject: s.Subject, Generation: uint64(s.Generation), End: s.End, Ended: s.Ended}
+}
+
+// SessionRevoke implements admin.Desk.
+func (d desk) SessionRevoke(ctx context.Context, r admin.SessionRevoke) error {
+	is, now := d.shift().issuer, time.Now()
+	before := r.Before
+	if before.IsZero() {
+		before = now
+	}
+	switch {
+	case r.ID != "":
+		return d.revokeOne(ctx, r.ID)
+	case r.Client != "":
+		return is.RevokeClient(ctx, r.Client, before)
+	case r.Subject != "":
+		return is.RevokeSubject(ctx, r.Subject, before)
+	case !r.Before.IsZero():
+		return is.RevokeBefore(ctx, before)
+	default:
+		return fmt.Errorf("%w: name a session, a client, a subject or an instant", admin.ErrInvalid)
+	}
+}
+
+func (d desk) revokeOne(ctx context.Context, text string) error {
+	id, err := store.ParseID(text)
+	if err != nil {
+		return fmt.Errorf("%w: %.80q is not a session id", admin.ErrInvalid, text)
+	}
+	err = d.shift().issuer.RevokeSession(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("session %s: %w: it is over, or never was", text, admin.ErrNotFound)
+	}
+	return err
+}
+
+// KeysList implements admin.Desk.
+func (d desk) KeysList(context.Context) (admin.KeyList, error) {
+	list := admin.KeyList{Keys: []admin.Key{}}
+	for _, k := range d.shift().ring.List(time.Now()) {
+		list.Keys = append(list.Keys, key(k))
+	}
+	return list, nil
+}
+
+func key(k keys.KeyInfo) admin.Key {
+	out := admin.Key{ID: k.ID, Algorithm: string(k.Algorithm), State: string(k.State), Steps: []admin.KeyStep{}}
+	for _, s := range k.Steps {
+		out.Steps = append(out.Steps, admin.KeyStep{State: string(s.State), At: s.At, Why: s.Why})
+	}
+	return out
+}
+
+// KeysRotate implements admin.Desk.
+func (d desk) KeysRotate(ctx context.Context, r admin.KeyRotate) (admin.Key, error) {
+	alg := token.Algorithm(strings.TrimSpace(r.Algorithm))
+	if alg != "" && !slices.Contains([]token.Algorithm{token.ES256, token.ES384, token.RS256, token.PS256, token.EdDSA}, alg) {
+		return admin.Key{}, fmt.Errorf("%w: algorithm %.40q: want ES256, ES384, RS256, PS256 or EdDSA", admin.ErrInvalid, r.Algorithm)
+	}
+	info, err := d.shift().ring.Rotate(ctx, alg, time.Now())
+	if errors.Is(err, keys.ErrWaiting) {
+		return admin.Key{}, fmt.Errorf("%w: %w", admin.ErrWaiting, err)
+	}
+	return key(info), err
+}
+
+// KeysRevoke implements admin.Desk: out of the set at once, and the gates are
+// told.
+func (d desk) KeysRevoke(ctx context.Context, k admin.KeyID) (admin.KeyList, error) {
+	s := d.shift()
+	err := s.ring.Revoke(ctx, k.ID, time.Now())
+	if errors.Is(err, keys.ErrNoSuchKey) {
+		return admin.KeyList{}, fmt.Errorf("key %.80q: %w", k.ID, admin.ErrNotFound)
+	}
+	if err != nil {
+		return admin.KeyList{}, err
+	}
+	if err := s.issuer.RevokeKey(ctx, k.ID); err != nil {
+		return admin.KeyList{}, fmt.Errorf("the key is out of the set, but the gates could not be told; repeat the command: %w", err)
+	}
+	return d.KeysList(ctx)
+}

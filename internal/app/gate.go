@@ -1,0 +1,179 @@
+package app
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/longcase/longcase/gate"
+	"github.com/longcase/longcase/internal/config"
+	"github.com/longcase/longcase/issuer"
+	"github.com/longcase/longcase/jwks"
+	"github.com/longcase/longcase/store"
+	"github.com/longcase/longcase/token"
+	"github.com/longcase/longcase/verify"
+)
+
+// newGate makes the gate of s. Its issuer, if s has one, is asked in process.
+func (s *shift) newGate(c *config.Gate) (*gate.Gate, error) {
+	issuers, err := s.accepted(c.Accept)
+	if err != nil {
+		return nil, err
+	}
+	feed, from, err := s.feed(c.Revocations)
+	if err != nil {
+		return nil, err
+	}
+	cfg := gate.Config{
+		Issuers: issuers, Routes: routes(c.Routes),
+		Forward: gate.Forward(c.Forward), TrustedProxies: c.TrustedProxies,
+		Revocations: feed, RevocationsFrom: from,
+		Hooks: s.house.metrics.Gate(), Log: s.house.log.With("room", "gate"),
+	}
+	if c.Revocations != nil {
+		cfg.StaleAfter, cfg.WhenStale = c.Revocations.StaleAfter, gate.WhenStale(c.Revocations.WhenStale)
+	}
+	return gate.New(cfg)
+}
+
+func routes(list []config.Route) []gate.Route {
+	out := make([]gate.Route, len(list))
+	for i, r := range list {
+		out[i] = gate.Route{Path: r.Path, Methods: r.Methods, Audience: r.Audience, Scopes: r.Scopes, Clients: r.Clients, Upstream: r.Upstream}
+	}
+	return out
+}
+
+func (s *shift) accepted(list []config.Accept) ([]verify.Issuer, error) {
+	var errs []error
+	out := make([]verify.Issuer, len(list))
+	for i, a := range list {
+		keys, err := s.acceptedKeys(fmt.Sprintf("gate.accept[%d]", i), a)
+		errs = append(errs, err)
+		leeway := a.Leeway
+		if leeway == 0 {
+			leeway = verify.NoLeeway
+		}
+		out[i] = verify.Issuer{URL: a.Issuer, Audience: a.Audience, Algorithms: a.Algorithms, Profile: verify.Profile(a.Profile),
+			Leeway: leeway, MaxLifetime: a.MaxLifetime, SubjectFrom: a.SubjectFrom, Keys: keys}
+	}
+	return out, errors.Join(errs...)
+}
+
+// acceptedKeys are the keys of one accepted issuer: a shared secret, a file,
+// the ring of this process, a URL, or what discovery finds.
+func (s *shift) acceptedKeys(what string, a config.Accept) (verify.Keys, error) {
+	switch {
+	case a.Secret.Given():
+		secret, err := a.Secret.Read(s.house.getenv)
+		if err != nil {
+			return nil, fmt.Errorf("%s.secret: %w", what, err)
+		}
+		return newSecretKey(what+".secret", secret)
+	case a.JWKS.File != "":
+		return keyFile(what+".jwks", a.JWKS.File)
+	case s.cfg.Issuer != nil && s.cfg.Issuer.URL == a.Issuer && a.JWKS.URL == "":
+		return ownKeys{s.ring}, nil
+	default:
+		return s.remotes.add(a.Issuer, a.JWKS.URL, a.KeysStale)
+	}
+}
+
+// feed is what the gate follows, and whose tokens it ends.
+func (s *shift) feed(c *config.Revocations) (gate.Feed, string, error) {
+	switch {
+	case c == nil:
+		return nil, "", nil
+	case s.cfg.Issuer != nil && s.cfg.Issuer.URL == c.Follow:
+		return ownFeed(s.issuer), c.Follow, nil
+	}
+	f := gate.Follow{Issuer: c.Follow, ClientID: c.Client}
+	if err := s.followAs(&f, c); err != nil {
+		return nil, "", fmt.Errorf("gate.revocations: %w", err)
+	}
+	feed, err := gate.NewFollower(f)
+	return feed, c.Follow, err
+}
+
+// followAs sets how f authenticates.
+func (s *shift) followAs(f *gate.Follow, c *config.Revocations) error {
+	if c.Secret.Given() {
+		secret, err := c.Secret.Read(s.house.getenv)
+		f.Secret = string(secret)
+		return err
+	}
+	text, err := c.Key.Read(s.house.getenv)
+	if err != nil {
+		return err
+	}
+	signer, err := parseSigner(text)
+	if err != nil {
+		return fmt.Errorf("key: %s: %w", c.Key, err)
+	}
+	f.Key = &signer
+	return nil
+}
+
+// ownFeed is the feed of the issuer in the same process.
+func ownFeed(is *issuer.Issuer) gate.Feed {
+	return func(ctx context.Context, apply func(gate.Event), live func()) error {
+		return is.Follow(ctx, func(r store.Revocation) {
+			apply(gate.Event{Kind: gate.EventKind(r.Kind), Value: r.Value, Before: r.Before, End: r.End})
+		}, live)
+	}
+}
+
+// parseSigner reads a PEM private key (PKCS #8, SEC 1 or PKCS #1). Its kid is
+// its RFC 7638 thumbprint; its algorithm follows from its type.
+func parseSigner(text []byte) (token.Signer, error) {
+	block, _ := pem.Decode(text)
+	if block == nil || !strings.HasSuffix(block.Type, "PRIVATE KEY") {
+		return token.Signer{}, errors.New("not a PEM private key")
+	}
+	key, err := parsePrivate(block.Bytes)
+	if err != nil {
+		return token.Signer{}, err
+	}
+	kid, err := jwks.Thumbprint(key.Public())
+	if err != nil {
+		return token.Signer{}, err
+	}
+	return token.NewSigner(kid, algorithmOf(key.Public()), key)
+}
+
+func parsePrivate(der []byte) (crypto.Signer, error) {
+	if key, err := x509.ParsePKCS8PrivateKey(der); err == nil {
+		if signer, ok := key.(crypto.Signer); ok {
+			return signer, nil
+		}
+	}
+	if key, err := x509.ParseECPrivateKey(der); err == nil {
+		return key, nil
+	}
+	if key, err := x509.ParsePKCS1PrivateKey(der); err == nil {
+		return key, nil
+	}
+	return nil, errors.New("not an EC, Ed25519 or RSA key in PKCS #8, SEC 1 or PKCS #1")
+}
+
+func algorithmOf(public crypto.PublicKey) token.Algorithm {
+	switch key := public.(type) {
+	case ed25519.PublicKey:
+		return token.EdDSA
+	case *rsa.PublicKey:
+		return token.PS256
+	case *ecdsa.PublicKey:
+		if key.Curve == elliptic.P384() {
+			return token.ES384
+		}
+	}
+	return token.ES256
+}

@@ -1,0 +1,369 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"reflect"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/longcase/longcase/internal/admin"
+	"github.com/longcase/longcase/internal/config"
+	"github.com/longcase/longcase/internal/telemetry"
+	"github.com/longcase/longcase/store"
+	"github.com/longcase/longcase/store/embedded"
+)
+
+// ErrConfig marks errors of what the file says or names; every other error is
+// something needed that cannot be had.
+var ErrConfig = errors.New("configuration")
+
+// The names of the rooms that listen.
+const (
+	roomIssuer  = "issuer"
+	roomGate    = "gate"
+	roomConsole = "console"
+)
+
+const (
+	retireEach = time.Minute
+	settleTime = 5 * time.Second
+	clockBound = 5 * time.Second // a node further from the store's clock is not ready
+)
+
+// Options says what to serve.
+type Options struct {
+	Config  *config.Config // nil: a complete local setup on loopback
+	Data    string         // instead of the file's data directory; empty: the file's
+	Admin   string         // instead of DATA/admin.sock
+	Version string
+	Getenv  func(string) string // default os.Getenv
+	Stdout  io.Writer           // the local setup's curl lines
+	Stderr  io.Writer           // listening, ready and the log
+}
+
+// house is what outlives a reload: the store, the listeners and the socket.
+type house struct {
+	opts    Options
+	log     *slog.Logger
+	getenv  func(string) string
+	metrics *telemetry.Metrics
+	dir     string // data directory
+	kek     []byte
+	engine  store.Engine // nil without an issuer
+	rooms   []*room
+	drained atomic.Bool
+	shift   atomic.Pointer[shift]
+}
+
+// Serve runs what opts names until ctx ends, and then drains. On SIGHUP it
+// reads the file again: what is wrong in it is logged and changes nothing.
+func Serve(ctx context.Context, opts Options) (err error) {
+	h := newHouse(opts)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	g, ctx := errgroup.WithContext(ctx)
+	defer func() {
+		cancel()
+		err = errors.Join(err, quiet(g.Wait()), h.close())
+	}()
+	cfg, greeting, err := h.configure(ctx, g)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if err := h.open(ctx, cfg); err != nil {
+		return err
+	}
+	first, err := newShift(ctx, h, cfg)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if err := h.listen(cfg, first); err != nil {
+		return err
+	}
+	return h.run(ctx, g, first, greeting)
+}
+
+func newHouse(opts Options) *house {
+	h := &house{opts: opts, getenv: opts.Getenv, metrics: telemetry.New(opts.Version)}
+	if h.getenv == nil {
+		h.getenv = os.Getenv
+	}
+	h.log = slog.New(slog.NewTextHandler(opts.Stderr, nil))
+	return h
+}
+
+// configure returns the file's configuration, or the local setup's with what to
+// tell its user.
+func (h *house) configure(ctx context.Context, g *errgroup.Group) (*config.Config, func() error, error) {
+	cfg, greeting := h.opts.Config, func() error { return nil }
+	if cfg == nil {
+		upstream, err := listenLoopback()
+		if err != nil {
+			return nil, nil, err
+		}
+		serveDemo(ctx, g, upstream)
+		data := h.opts.Data
+		if data == "" {
+			data = "longcase-data"
+		}
+		var l local
+		if cfg, l, err = localSetup(ctx, data, upstream); err != nil {
+			return nil, nil, err
+		}
+		greeting = func() error { return l.write(h.opts.Stdout, localText) }
+	}
+	h.dir = cfg.Data
+	if h.opts.Data != "" {
+		h.dir = h.opts.Data
+	}
+	return cfg, greeting, nil
+}
+
+// open opens the data directory, the key-encryption key and the store, if there
+// is an issuer to need them.
+func (h *house) open(ctx context.Context, cfg *config.Config) error {
+	if cfg.Issuer == nil {
+		return nil
+	}
+	if err := openData(h.dir); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	kek, err := loadKEK(cfg.Keys.EncryptWith, h.dir, h.getenv)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	engine, err := embedded.Open(embedded.Config{Dir: filepath.Join(h.dir, storeDir), Log: h.log.With("room", "store")})
+	if errors.Is(err, store.ErrLocked) {
+		return fmt.Errorf("%w; stop the other server, or name another directory with --data", err)
+	}
+	if err != nil {
+		return err
+	}
+	h.kek, h.engine = kek, engine
+	h.retire(ctx)
+	return nil
+}
+
+// listen opens every listener before any is served, so that a port that is
+// taken ends the start and not a part of it.
+func (h *house) listen(cfg *config.Config, s *shift) error {
+	add := func(name string, l config.Listener, body time.Duration) error {
+		r := &room{name: name, listen: l, handler: newSwap(withHealth(s.handler(name), s.checks())), body: body}
+		h.rooms = append(h.rooms, r)
+		return r.open(h.log)
+	}
+	var errs []error
+	if cfg.Issuer != nil {
+		errs = append(errs, add(roomIssuer, cfg.Issuer.Listener, bodyTimeout))
+	}
+	if cfg.Gate != nil {
+		errs = append(errs, add(roomGate, cfg.Gate.Listener, 0)) // an upload may take its time
+	}
+	if cfg.Console != nil {
+		errs = append(errs, add(roomConsole, cfg.Console.Listener, bodyTimeout))
+	}
+	return errors.Join(errs...)
+}
+
+// bodyTimeout bounds how long a request to the issuer may take to arrive.
+const bodyTimeout = 15 * time.Second
+
+// run serves until ctx ends or a part fails.
+func (h *house) run(ctx context.Context, g *errgroup.Group, first *shift, greeting func() error) error {
+	first.start(ctx)
+	h.shift.Store(first)
+	defer func() { h.shift.Load().end() }()
+	serving, stopServing := errgroup.WithContext(ctx)
+	if err := h.openAdmin(stopServing, serving); err != nil {
+		return err
+	}
+	for _, r := range h.rooms {
+		serving.Go(func() error { return r.serve(stopServing) })
+		fmt.Fprintf(h.opts.Stderr, "listening %s %s\n", r.name, r.url())
+	}
+	if h.engine != nil {
+		g.Go(func() error { h.keepRetiring(ctx); return nil })
+	}
+	serving.Go(func() error { h.reloadOnHangup(stopServing, ctx); return nil })
+	context.AfterFunc(ctx, func() { h.drained.Store(true) })
+	if err := greeting(); err != nil {
+		return err
+	}
+	fmt.Fprintln(h.opts.Stderr, "ready")
+	return serving.Wait()
+}
+
+// openAdmin starts administration, if there is an issuer to administer.
+func (h *house) openAdmin(ctx context.Context, g *errgroup.Group) error {
+	if h.engine == nil {
+		return nil
+	}
+	socket := h.opts.Admin
+	if socket == "" {
+		socket = filepath.Join(h.dir, admin.Socket)
+	}
+	server, err := admin.Listen(socket, desk{h}, h.log.With("room", "admin"))
+	if err != nil {
+		return err
+	}
+	g.Go(func() error { return server.Run(ctx) })
+	return nil
+}
+
+// keepRetiring drops what is over, once a minute.
+func (h *house) keepRetiring(ctx context.Context) {
+	tick := time.NewTicker(retireEach)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			h.retire(ctx)
+		}
+	}
+}
+
+func (h *house) retire(ctx context.Context) {
+	now, err := h.engine.Clock(ctx)
+	dropped := 0
+	if err == nil {
+		dropped, err = h.engine.Retire(ctx, now.Add(-store.RetireDelay))
+	}
+	h.metrics.Retired(dropped, err, now)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		h.log.Error("what is over could not be dropped; trying again in a minute", "err", err)
+	case dropped > 0:
+		h.log.Info("retired", "buckets", dropped, "ended_before", now.Add(-store.RetireDelay).UTC().Format(time.RFC3339))
+	}
+}
+
+// storeReady reports whether this node's clock agrees with the store's.
+func (h *house) storeReady() error {
+	ctx, cancel := context.WithTimeout(context.Background(), clockBound)
+	defer cancel()
+	theirs, err := h.engine.Clock(ctx)
+	if err != nil {
+		return err
+	}
+	if off := time.Since(theirs).Abs(); off > clockBound {
+		return fmt.Errorf("this host's clock is %s away from the store's: check NTP on both", off.Round(time.Millisecond))
+	}
+	return nil
+}
+
+func (h *house) draining() error {
+	if h.drained.Load() {
+		return errors.New("the server is stopping")
+	}
+	return nil
+}
+
+// reloadOnHangup reads the file again at each SIGHUP.
+func (h *house) reloadOnHangup(ctx, root context.Context) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			if err := h.reload(root); err != nil {
+				h.log.Error("not reloaded, nothing changed", "err", err)
+			} else {
+				h.log.Info("reloaded")
+			}
+		}
+	}
+}
+
+// reload validates the file first, then opens a shift with it and ends the old
+// one. Where it listens and where its data are cannot change while it runs.
+func (h *house) reload(ctx context.Context) error {
+	if h.opts.Config == nil {
+		return errors.New("the local setup has no file")
+	}
+	cfg, err := config.Load(h.opts.Config.File)
+	if err != nil {
+		return err
+	}
+	old := h.shift.Load()
+	if what := fixed(old.cfg, cfg); what != "" {
+		return fmt.Errorf("%s changed: restart to use it", what)
+	}
+	next, err := newShift(ctx, h, cfg)
+	if err != nil {
+		return err
+	}
+	next.start(ctx)
+	next.settle(ctx, settleTime)
+	for _, r := range h.rooms {
+		r.handler.set(withHealth(next.handler(r.name), next.checks()))
+	}
+	h.shift.Store(next)
+	old.end()
+	return nil
+}
+
+// fixed names what a reload cannot change and b changes.
+func fixed(a, b *config.Config) string {
+	switch {
+	case a.Data != b.Data:
+		return "data"
+	case a.Keys != b.Keys:
+		return "keys"
+	}
+	before, after := listeners(a), listeners(b)
+	for _, name := range []string{roomIssuer, roomGate, roomConsole} {
+		if !reflect.DeepEqual(before[name], after[name]) {
+			return name + ".listen or " + name + ".tls"
+		}
+	}
+	return ""
+}
+
+func listeners(c *config.Config) map[string]*config.Listener {
+	all := map[string]*config.Listener{}
+	if c.Issuer != nil {
+		all[roomIssuer] = &c.Issuer.Listener
+	}
+	if c.Gate != nil {
+		all[roomGate] = &c.Gate.Listener
+	}
+	if c.Console != nil {
+		all[roomConsole] = &c.Console.Listener
+	}
+	return all
+}
+
+func (h *house) close() error {
+	for _, r := range h.rooms {
+		if r.ln != nil {
+			r.ln.Close() // served ones are closed already
+		}
+	}
+	if h.engine == nil {
+		return nil
+	}
+	return h.engine.Close()
+}
+
+// quiet drops the error that only says that the context ended.
+func quiet(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}

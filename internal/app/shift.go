@@ -1,0 +1,178 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/longcase/longcase/gate"
+	"github.com/longcase/longcase/internal/config"
+	"github.com/longcase/longcase/issuer"
+	"github.com/longcase/longcase/issuer/keys"
+	"github.com/longcase/longcase/issuer/password"
+	"github.com/longcase/longcase/jwks"
+)
+
+// passwordSlots is how many passwords are hashed at a time: 64 MiB each.
+const passwordSlots = 2
+
+// shift is the rooms of one configuration, from its start or reload to the
+// next. The house (store, listeners, socket) stays.
+type shift struct {
+	house   *house
+	cfg     *config.Config
+	remotes *sources
+	ring    *keys.Keyring // nil without an issuer, like the next two
+	clients *clients
+	issuer  *issuer.Issuer
+	gate    *gate.Gate // nil without a gate
+	stop    context.CancelFunc
+	done    chan error // run's end
+}
+
+// newShift makes the rooms of cfg. It reads files and the store, and starts
+// nothing.
+func newShift(ctx context.Context, h *house, cfg *config.Config) (*shift, error) {
+	s := &shift{house: h, cfg: cfg, remotes: &sources{log: h.log}, done: make(chan error, 1)}
+	if cfg.Issuer != nil {
+		if err := s.newIssuer(ctx, cfg.Issuer); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Gate != nil {
+		g, err := s.newGate(cfg.Gate)
+		if err != nil {
+			return nil, err
+		}
+		s.gate = g
+	}
+	return s, nil
+}
+
+func (s *shift) newIssuer(ctx context.Context, c *config.Issuer) error {
+	if err := s.newRing(ctx, c); err != nil {
+		return err
+	}
+	var err error
+	if s.clients, err = newClients(c.Clients, s.remotes, s.house.engine.Registry(), s.house.log); err != nil {
+		return err
+	}
+	if err := s.clients.load(ctx); err != nil {
+		return err
+	}
+	users, err := newUsers(c.Users)
+	if err != nil {
+		return err
+	}
+	l := c.Lifetimes
+	s.issuer, err = issuer.New(issuer.Config{
+		URL: c.URL, Engine: s.house.engine, Keys: s.ring, Clients: s.clients, Users: users,
+		Lifetimes: issuer.Lifetimes{Access: l.Access, MaxAccess: l.MaxAccess, SessionIdle: l.SessionIdle,
+			SessionAbsolute: l.SessionAbsolute, Code: l.Code, Backdate: l.Backdate, Grace: l.Grace},
+		Hooks: s.house.metrics.Issuer(), Log: s.house.log.With("room", "issuer"),
+	})
+	return err
+}
+
+func (s *shift) newRing(ctx context.Context, c *config.Issuer) error {
+	ring, err := keys.New(keys.Config{
+		Registry: s.house.engine.Registry(), KEK: s.house.kek,
+		Algorithm: c.Signing.Algorithm, Rotate: c.Signing.Rotate, PublishAhead: c.Signing.PublishAhead,
+		Overlap: jwks.Overlap(c.Lifetimes.MaxAccess), SessionAbsolute: c.Lifetimes.SessionAbsolute,
+		Log: s.house.log.With("room", "keys"),
+	})
+	if err != nil {
+		return err
+	}
+	s.ring = ring
+	return ring.Load(ctx)
+}
+
+func newUsers(list []config.User) (*password.Users, error) {
+	users := make([]password.User, len(list))
+	for i, u := range list {
+		hash, err := password.Parse(u.Password.Hash)
+		if err != nil {
+			return nil, fmt.Errorf("issuer.users[%d].password.hash: %w", i, err)
+		}
+		users[i] = password.User{Name: u.Name, Hash: hash}
+	}
+	return password.NewUsers(users, passwordSlots)
+}
+
+// start runs what must run. The end is told by wait.
+func (s *shift) start(ctx context.Context) {
+	ctx, s.stop = context.WithCancel(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	run := func(f func(context.Context) error) {
+		g.Go(func() error {
+			if err := f(ctx); ctx.Err() == nil {
+				return errors.Join(err, errors.New("a room ended by itself"))
+			}
+			return nil
+		})
+	}
+	run(func(ctx context.Context) error { return errors.Join(s.remotes.run(ctx), untilDone(ctx)) })
+	if s.issuer != nil {
+		run(s.ring.Run)
+		run(s.clients.run)
+		run(s.issuer.Run)
+	}
+	if s.gate != nil {
+		run(s.gate.Run)
+	}
+	go func() { s.done <- g.Wait() }()
+}
+
+func untilDone(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+
+// end stops what start started and waits for it.
+func (s *shift) end() {
+	s.stop()
+	<-s.done
+}
+
+// settle waits until the gate of s can judge, at most bound: a reload must not
+// open with a gate that refuses everybody.
+func (s *shift) settle(ctx context.Context, bound time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	for s.gate != nil && s.gate.Ready() != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// handler is what the named room answers with.
+func (s *shift) handler(room string) http.Handler {
+	switch room {
+	case roomIssuer:
+		return s.issuer.Handler()
+	case roomGate:
+		return s.gate.Handler()
+	default:
+		return s.house.metrics.Handler()
+	}
+}
+
+// checks are the lines of readyz.
+func (s *shift) checks() []check {
+	var all []check
+	if s.issuer != nil {
+		all = append(all, check{"store", s.house.storeReady}, check{"keys", s.ring.Ready}, check{"issuer", s.issuer.Ready})
+	}
+	if s.gate != nil {
+		all = append(all, check{"gate", s.gate.Ready})
+	}
+	return append(all, check{"drain", s.house.draining})
+}

@@ -1,0 +1,106 @@
+// Package telemetry turns what the rooms tell through their hooks into metrics.
+// It is the only importer of a metrics library; the rooms know none. Labels come
+// from configuration and tables, never from a request, so their number is
+// bounded.
+package telemetry
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/longcase/longcase/gate"
+	"github.com/longcase/longcase/issuer"
+)
+
+// Metrics is every metric of one process. Make one with New.
+type Metrics struct {
+	registry    *prometheus.Registry
+	outcomes    *prometheus.CounterVec
+	decisions   *prometheus.CounterVec
+	judging     prometheus.Histogram
+	feedBroken  prometheus.Counter
+	retired     prometheus.Counter
+	retireFails prometheus.Counter
+	retireLast  prometheus.Gauge
+}
+
+// New returns the metrics of a program of this version.
+func New(version string) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		outcomes: counters("longcase_issuer_outcomes_total", "Outcomes of the token service.", "outcome", "endpoint", "grant", "error"),
+		decisions: counters("longcase_gate_decisions_total",
+			"Judgements of the gate; reason is empty for accepted tokens.", "edge", "route", "reason"),
+		judging: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "longcase_gate_judging_seconds", Help: "Time to judge one request.",
+			Buckets: prometheus.ExponentialBuckets(10e-6, 4, 8),
+		}),
+		feedBroken:  counter("longcase_gate_feed_broken_total", "How often the feed of early ends had to be opened again."),
+		retired:     counter("longcase_store_retired_buckets_total", "Buckets dropped after their end."),
+		retireFails: counter("longcase_store_retire_failures_total", "Attempts to drop buckets that failed."),
+		retireLast: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "longcase_store_retire_last_success_timestamp_seconds", Help: "When buckets were last looked at for retirement."}),
+	}
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "longcase_build_info", Help: "The version that runs."}, []string{"version"})
+	build.WithLabelValues(version).Set(1)
+	m.registry.MustRegister(m.outcomes, m.decisions, m.judging, m.feedBroken, m.retired, m.retireFails, m.retireLast, build,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func counter(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+}
+
+func counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+}
+
+// Handler answers GET /metrics in OpenMetrics or Prometheus text format.
+func (m *Metrics) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	return mux
+}
+
+// Issuer returns hooks that count the issuer's outcomes.
+func (m *Metrics) Issuer() issuer.Hooks {
+	count := func(outcome string) func(issuer.Event) {
+		return func(e issuer.Event) { m.outcomes.WithLabelValues(outcome, e.Endpoint, e.Grant, e.Code).Inc() }
+	}
+	return issuer.Hooks{
+		Issued: count("issued"), Repeated: count("repeated"), Refused: count("refused"), Reused: count("reused"),
+		Ended: count("ended"), Revoked: count("revoked"), Introspected: count("introspected"),
+		SignedIn: count("signed_in"), SignInFailed: count("sign_in_failed"), Followed: count("followed"),
+	}
+}
+
+// Gate returns hooks that count the gate's judgements.
+func (m *Metrics) Gate() gate.Hooks {
+	return gate.Hooks{
+		Decided: func(d gate.Decision) {
+			m.decisions.WithLabelValues(d.Edge, d.Route, d.Reason).Inc()
+			m.judging.Observe(d.Took.Seconds())
+		},
+		FeedBroken: func(error) { m.feedBroken.Inc() },
+	}
+}
+
+// Retired counts one look at what is over.
+func (m *Metrics) Retired(buckets int, err error, now time.Time) {
+	if err != nil {
+		m.retireFails.Inc()
+		return
+	}
+	m.retired.Add(float64(buckets))
+	m.retireLast.Set(float64(now.Unix()))
+}
+
+// Gauge adds a gauge that is read when somebody asks.
+func (m *Metrics) Gauge(name, help string, labels map[string]string, read func() float64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, read))
+}
