@@ -1,0 +1,95 @@
+package oauth
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/longcase/longcase/token"
+)
+
+// assertionLife is how long a client assertion lives: it is used at once.
+const assertionLife = time.Minute
+
+// ParseKey reads one PEM private key: PKCS #8, SEC 1 or PKCS #1, not encrypted.
+func ParseKey(data []byte) (crypto.Signer, error) {
+	block, rest := pem.Decode(data)
+	if block != nil && block.Type == "EC PARAMETERS" {
+		block, _ = pem.Decode(rest)
+	}
+	if block == nil {
+		return nil, errors.New("oauth: not a PEM private key")
+	}
+	var key any
+	var err error
+	switch block.Type {
+	case "PRIVATE KEY":
+		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		key, err = x509.ParseECPrivateKey(block.Bytes)
+	case "RSA PRIVATE KEY":
+		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	default:
+		return nil, fmt.Errorf("oauth: PEM block %q is not a private key without a passphrase", block.Type)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("oauth: the private key cannot be read: %w", err)
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("oauth: a %T signs nothing", key)
+	}
+	return signer, nil
+}
+
+// assert makes the client's assertion (RFC 7523 section 3): for the issuer
+// alone, to be used once, at once.
+func assert(r Request, m metadata, now time.Time) (string, error) {
+	alg, err := algorithmOf(r.Key, m.Algorithms)
+	if err != nil {
+		return "", err
+	}
+	signer, err := token.NewSigner("", alg, r.Key)
+	if err != nil {
+		return "", fmt.Errorf("oauth: the client's key: %w", err)
+	}
+	claims, err := json.Marshal(map[string]any{
+		"iss": r.Client, "sub": r.Client, "aud": m.Issuer, "jti": rand.Text(),
+		"iat": now.Unix(), "exp": now.Add(assertionLife).Unix(),
+	})
+	if err != nil {
+		return "", err
+	}
+	return signer.Sign("JWT", claims)
+}
+
+// algorithmOf is what the key signs with. RSA leaves a choice: RS256, unless
+// the service lists PS256 and not RS256.
+func algorithmOf(key crypto.Signer, supported []string) (token.Algorithm, error) {
+	switch pub := key.Public().(type) {
+	case *ecdsa.PublicKey:
+		switch pub.Curve.Params().BitSize {
+		case 256:
+			return token.ES256, nil
+		case 384:
+			return token.ES384, nil
+		}
+	case ed25519.PublicKey:
+		return token.EdDSA, nil
+	case *rsa.PublicKey:
+		if slices.Contains(supported, string(token.PS256)) && !slices.Contains(supported, string(token.RS256)) {
+			return token.PS256, nil
+		}
+		return token.RS256, nil
+	}
+	return "", errors.New("oauth: the client's key is none of ECDSA P-256, P-384, RSA and Ed25519")
+}
