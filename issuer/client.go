@@ -2,8 +2,13 @@ package issuer
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
 	"errors"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/longcase/longcase/verify"
 )
@@ -58,3 +63,84 @@ type Users interface {
 var ErrNoClient = errors.New("issuer: no such client")
 
 func (c Client) may(grant string) bool { return slices.Contains(c.Grants, grant) }
+
+// credentials are what a request offers to authenticate its client, by exactly
+// one method.
+type credentials struct {
+	basic     bool // in the Authorization header
+	id        string
+	secret    string
+	assertion string // a JWT; id may be empty then
+}
+
+// maxClientID bounds what is looked up, in bytes.
+const maxClientID = 255
+
+// authenticate finds the client and checks its credentials. Whether the client
+// exists, has another method or another secret is told to the log only.
+func (is *Issuer) authenticate(ctx context.Context, cr credentials, now time.Time) (Client, *refusal) {
+	c, r := is.identify(ctx, cr, now)
+	if r != nil {
+		r.basic = cr.basic && r.code == invalidClient
+	}
+	return c, r
+}
+
+func (is *Issuer) identify(ctx context.Context, cr credentials, now time.Time) (Client, *refusal) {
+	if cr.assertion != "" {
+		return is.authenticateByKey(ctx, cr, now)
+	}
+	c, known, err := is.lookUp(ctx, cr.id)
+	if err != nil {
+		return Client{}, unavailable("find the client", err)
+	}
+	matches := c.hasSecret(cr.secret) // always, so that an unknown client takes as long
+	switch {
+	case !known:
+		return Client{}, failed("no such client")
+	case cr.secret == "" && !cr.basic && c.Authenticate == AuthNone:
+		return c, nil
+	case c.Authenticate != AuthSecret:
+		return Client{}, failed("client %q authenticates by %s", c.ID, c.Authenticate)
+	case cr.secret == "":
+		return Client{}, failed("client %q sent no secret", c.ID)
+	case !matches:
+		return Client{}, failed("wrong secret for client %q", c.ID)
+	}
+	return c, nil
+}
+
+// failed is the one answer to a client that is not who it says.
+func failed(why string, args ...any) *refusal {
+	return refuse(invalidClient, "client authentication failed: check the client's id, its method and its secret or key").because(why, args...)
+}
+
+// lookUp finds a client; one that does not exist is not an error.
+func (is *Issuer) lookUp(ctx context.Context, id string) (Client, bool, error) {
+	if id == "" || len(id) > maxClientID {
+		return Client{}, false, nil
+	}
+	c, err := is.cfg.Clients.Client(ctx, id)
+	switch {
+	case errors.Is(err, ErrNoClient):
+		return Client{}, false, nil
+	case err != nil:
+		return Client{}, false, err
+	}
+	return c, true, nil
+}
+
+const secretHashPrefix = "sha256$"
+
+// hasSecret compares in constant time; a client without a secret has none that
+// matches.
+func (c Client) hasSecret(secret string) bool {
+	sum := sha256.Sum256([]byte(secret))
+	text, ok := strings.CutPrefix(c.SecretHash, secretHashPrefix)
+	want, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if !ok || err != nil || len(want) != len(sum) {
+		want = make([]byte, len(sum)) // nothing hashes to this
+		ok = false
+	}
+	return subtle.ConstantTimeCompare(sum[:], want) == 1 && ok
+}

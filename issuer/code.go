@@ -25,6 +25,7 @@ type codeData struct {
 	Scopes      []string `json:"scopes,omitempty"`
 	Nonce       string   `json:"nonce,omitempty"`
 	AuthTime    int64    `json:"auth_time"` // when the user signed in, Unix seconds
+	Made        int64    `json:"iat"`       // when the code was made, Unix seconds
 	Expires     int64    `json:"exp"`       // the code's own end, Unix milliseconds
 
 	Used     bool   `json:"used,omitempty"`
@@ -34,9 +35,10 @@ type codeData struct {
 }
 
 // putCode stores what the user consented to and returns the code's text. It
-// fills in MAC and Expires; the error is the store's or the key ring's.
+// fills in MAC, Made and Expires; the error is the store's or the key ring's.
 func (is *Issuer) putCode(ctx context.Context, d codeData, now time.Time) (string, error) {
 	d.MAC = is.cfg.Keys.CurrentMAC(now)
+	d.Made = now.Unix()
 	d.Expires = now.Add(is.cfg.Lifetimes.Code).UnixMilli()
 	data, err := json.Marshal(d)
 	if err != nil {

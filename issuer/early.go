@@ -163,6 +163,13 @@ func (e *early) endedSession(s store.Session, begun, now time.Time) bool {
 		e.issuedBefore(store.RevokedSubject, s.Subject, begun, now)
 }
 
+// holds reports whether the entry of kind and value is live at now.
+func (e *early) holds(kind store.RevocationKind, value string, now time.Time) bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.named(kind, value, now)
+}
+
 func (e *early) named(kind store.RevocationKind, value string, now time.Time) bool {
 	end, ok := e.names[named{kind, value}]
 	return ok && now.Before(end)

@@ -28,7 +28,7 @@ func status(code string) int {
 	switch code {
 	case invalidClient, invalidToken:
 		return 401
-	case insufficientScope:
+	case insufficientScope, accessDenied:
 		return 403
 	case temporarilyUnavailable:
 		return 503
@@ -55,6 +55,12 @@ func refuse(code, format string, args ...any) *refusal {
 // because adds why to what only the log says.
 func (r *refusal) because(format string, args ...any) *refusal {
 	r.why = fmt.Sprintf(format, args...)
+	return r
+}
+
+// caused adds the cause, for the log.
+func (r *refusal) caused(err error) *refusal {
+	r.err = err
 	return r
 }
 

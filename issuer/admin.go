@@ -1,0 +1,207 @@
+package issuer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/longcase/longcase/store"
+)
+
+// maxPage bounds one page of sessions.
+const maxPage = 1000
+
+// SessionFilter chooses sessions; empty fields choose all.
+type SessionFilter struct {
+	Client  string
+	Subject string
+	Before  time.Time // begun before it
+	After   string    // the page behind this id
+	Limit   int       // of sessions looked at for one page; default and most 1000
+}
+
+// SessionInfo is what an administrator sees of a session. Times are UTC.
+type SessionInfo struct {
+	ID         string
+	Client     string
+	Subject    string
+	Audience   string
+	Scopes     []string
+	Generation uint64
+	Begun      time.Time
+	Used       time.Time // beginning or last refresh
+	Idle       time.Time // when it ends if it is used no more
+	End        time.Time // absolute end
+	Ended      bool
+}
+
+// ListSessions returns one page of the live sessions that f chooses, and what
+// After of the next page is: empty on the last. It reads the whole range.
+func (is *Issuer) ListSessions(ctx context.Context, f SessionFilter) ([]SessionInfo, string, error) {
+	var after store.ID
+	if f.After != "" {
+		var err error
+		if after, err = store.ParseID(f.After); err != nil {
+			return nil, "", err
+		}
+	}
+	if f.Limit <= 0 || f.Limit > maxPage {
+		f.Limit = maxPage
+	}
+	page, err := is.cfg.Engine.Sessions().List(ctx, after, f.Limit)
+	if err != nil {
+		return nil, "", err
+	}
+	var found []SessionInfo
+	for _, s := range page {
+		if info := is.info(s); f.chooses(info) {
+			found = append(found, info)
+		}
+	}
+	next := ""
+	if len(page) == f.Limit {
+		next = page[len(page)-1].ID.String()
+	}
+	return found, next, nil
+}
+
+func (f SessionFilter) chooses(s SessionInfo) bool {
+	return (f.Client == "" || f.Client == s.Client) && (f.Subject == "" || f.Subject == s.Subject) &&
+		(f.Before.IsZero() || s.Begun.Before(f.Before))
+}
+
+// info shows a session. One whose data cannot be read shows as begun at the
+// beginning of time, so that it can still be ended.
+func (is *Issuer) info(s store.Session) SessionInfo {
+	var d sessionData
+	if err := json.Unmarshal(s.Data, &d); err != nil {
+		d = sessionData{}
+	}
+	return SessionInfo{
+		ID: s.ID.String(), Client: s.Client, Subject: s.Subject, Audience: d.Audience, Scopes: d.Scopes,
+		Generation: uint64(s.Generation), Begun: d.begun().UTC(), Used: d.used().UTC(), Idle: is.cfg.Lifetimes.over(s, d).UTC(),
+		End: s.End.UTC(), Ended: s.Ended,
+	}
+}
+
+// RevokeSession ends one session and its access tokens. The error is
+// store.ErrBadID, store.ErrNotFound or the store's; a session that has ended
+// already is none.
+func (is *Issuer) RevokeSession(ctx context.Context, id string) error {
+	key, err := store.ParseID(id)
+	if err != nil {
+		return err
+	}
+	if _, err := is.cfg.Engine.Sessions().Load(ctx, key); err != nil {
+		return err
+	}
+	did, err := is.end(ctx, key, is.cfg.Now())
+	if did {
+		is.tellEnded(ctx, Event{Session: id, Reason: "ended by administration"})
+	}
+	return err
+}
+
+// RevokeClient ends the client's sessions that began before an instant, and
+// every access token issued to it before. The zero time is now. It returns how
+// many sessions it ended.
+func (is *Issuer) RevokeClient(ctx context.Context, client string, before time.Time) (int, error) {
+	return is.revokeAll(ctx, store.RevokedClient, client, SessionFilter{Client: client, Before: before})
+}
+
+// RevokeSubject ends the sessions, sign-ins and access tokens of a user that
+// began before an instant, as RevokeClient does.
+func (is *Issuer) RevokeSubject(ctx context.Context, subject string, before time.Time) (int, error) {
+	return is.revokeAll(ctx, store.RevokedSubject, subject, SessionFilter{Subject: subject, Before: before})
+}
+
+// RevokeAllBefore ends every session that began before an instant. The zero
+// time is now. Access tokens without a session stay until their end.
+func (is *Issuer) RevokeAllBefore(ctx context.Context, before time.Time) (int, error) {
+	now := is.cfg.Now()
+	return is.endAll(ctx, SessionFilter{Before: instant(before, now)}, now)
+}
+
+// RevokeKey puts a key that was withdrawn into the feed, so that gates refuse
+// its tokens at once. The key ring must have let go of it before.
+func (is *Issuer) RevokeKey(ctx context.Context, kid string) error {
+	entry := store.Revocation{Kind: store.RevokedKey, Value: kid, End: accepted(is.cfg.Now().Add(longestAccess))}
+	if err := is.add(ctx, entry); err != nil {
+		return fmt.Errorf("issuer: revoke key %q: %w", kid, err)
+	}
+	is.tellEnded(ctx, Event{Reason: fmt.Sprintf("key %q was withdrawn", kid)})
+	return nil
+}
+
+// longestAccess is the longest life an access token may have under any
+// configuration.
+const longestAccess = 24 * time.Hour
+
+// instant is before in whole seconds: the zero time is now, the future is now,
+// and now includes the tokens of this very second.
+func instant(before, now time.Time) time.Time {
+	next := now.Truncate(time.Second).Add(time.Second)
+	if before.IsZero() || before.After(next) {
+		return next.UTC()
+	}
+	return before.Truncate(time.Second).UTC()
+}
+
+// revokeAll puts one entry about many tokens into the feed and then ends the
+// sessions themselves, which outlive the entry.
+func (is *Issuer) revokeAll(ctx context.Context, kind store.RevocationKind, value string, f SessionFilter) (int, error) {
+	now := is.cfg.Now()
+	f.Before = instant(f.Before, now)
+	end := now.Add(max(is.cfg.Lifetimes.MaxAccess, is.loginLife()))
+	if err := is.add(ctx, store.Revocation{Kind: kind, Value: value, Before: f.Before, End: accepted(end)}); err != nil {
+		return 0, fmt.Errorf("issuer: revoke %s %q: %w", kind, value, err)
+	}
+	is.tellEnded(ctx, Event{Client: f.Client, Subject: f.Subject, Reason: "everything before " + f.Before.Format(time.RFC3339) + " ended by administration"})
+	return is.endAll(ctx, f, now)
+}
+
+// endAll ends every session that f chooses, and returns how many it ended.
+func (is *Issuer) endAll(ctx context.Context, f SessionFilter, now time.Time) (int, error) {
+	n := 0
+	for {
+		page, next, err := is.ListSessions(ctx, f)
+		if err != nil {
+			return n, err
+		}
+		for _, s := range page {
+			did, err := is.endListed(ctx, s, now)
+			if err != nil {
+				return n, err
+			}
+			if did {
+				n++
+			}
+		}
+		if next == "" {
+			return n, nil
+		}
+		f.After = next
+	}
+}
+
+func (is *Issuer) endListed(ctx context.Context, s SessionInfo, now time.Time) (bool, error) {
+	id, err := store.ParseID(s.ID)
+	if err != nil || s.Ended {
+		return false, err
+	}
+	did, err := is.end(ctx, id, now)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if did {
+		is.tellEnded(ctx, Event{Session: s.ID, Client: s.Client, Subject: s.Subject, Reason: "ended by administration"})
+	}
+	return did, err
+}
+
+func (is *Issuer) tellEnded(ctx context.Context, e Event) {
+	e.Endpoint = "admin"
+	is.tell(ctx, is.cfg.Hooks.Ended, "ended", e)
+}
