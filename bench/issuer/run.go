@@ -55,12 +55,12 @@ func throughput(out io.Writer, cfg Config, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer bare.stop()
+	defer bare.kill()
 	longcase, err := startLongcase(cfg, filepath.Join(dir, "throughput"))
 	if err != nil {
 		return err
 	}
-	defer longcase.stop()
+	defer longcase.kill()
 	both := []*contender{bare, longcase}
 	for round := range cfg.Rounds + 1 {
 		for _, c := range both {
