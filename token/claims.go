@@ -34,7 +34,9 @@ type Confirmation struct {
 // Window is when the token may be used.
 func (c Claims) Window() Window { return Window{NotBefore: c.NotBefore, Expires: c.Expires} }
 
-// Scopes splits Scope at its spaces.
-func (c Claims) Scopes() []string { return strings.Fields(c.Scope) }
+// Scopes splits Scope at its spaces, and at nothing else (RFC 6749 section 3.3).
+func (c Claims) Scopes() []string {
+	return strings.FieldsFunc(c.Scope, func(r rune) bool { return r == ' ' })
+}
 
 func trimZero(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,23 @@ func TestClaims(t *testing.T) {
 	}
 	if w := got.Window(); w.NotBefore != want.NotBefore || w.Expires != want.Expires {
 		t.Errorf("Window = %+v", w)
+	}
+}
+
+func TestScopesAreSplitAtSpacesOnly(t *testing.T) {
+	tests := []struct {
+		scope string
+		want  []string
+	}{
+		{"", nil},
+		{"a", []string{"a"}},
+		{" a  b ", []string{"a", "b"}},
+		{"a\tb\u00a0c", []string{"a\tb\u00a0c"}},
+	}
+	for _, tt := range tests {
+		if got := (token.Claims{Scope: tt.scope}).Scopes(); !slices.Equal(got, tt.want) {
+			t.Errorf("Scopes of %q = %q, want %q", tt.scope, got, tt.want)
+		}
 	}
 }
 
@@ -176,7 +194,7 @@ func TestTimeClaims(t *testing.T) {
 		{"1.7e9", 1700000000e6},
 		{"17E+8", 1700000000e6},
 		{"17000000005e-1", 1700000000500000},
-		{"0.9999999", 1e6},
+		{"0.9999999", 999999},
 		{"1e-400", 0},
 		{"253402300799", 253402300799e6},
 		{"253402300800", refused},

@@ -1,8 +1,10 @@
 package token_test
 
 import (
+	"crypto/elliptic"
 	"errors"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -250,6 +252,24 @@ func TestRSAPaddingsAreNotMixed(t *testing.T) {
 	raw := b64(`{"alg":"PS256","kid":"k-RS256"}`) + "." + parts[1] + "." + parts[2]
 	if _, err := check(raw, signers()[token.PS256].Key()); !errors.Is(err, token.BadSignature) {
 		t.Errorf("%v, want %v", err, token.BadSignature)
+	}
+}
+
+// ECDSA has two signatures for one message. Both are valid by RFC 7515, so the
+// text of a token must not be the key of anything that may happen once.
+func TestECDSAHasASecondSignature(t *testing.T) {
+	s := signers()[token.ES256]
+	raw, err := s.Sign("", []byte(`{"jti":"j"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dot := strings.LastIndexByte(raw, '.')
+	sig := unb64(t, raw[dot+1:])
+	other := new(big.Int).Sub(elliptic.P256().Params().N, new(big.Int).SetBytes(sig[32:]))
+	other.FillBytes(sig[32:])
+	c, err := check(raw[:dot+1]+b64(string(sig)), s.Key())
+	if err != nil || c.ID != "j" {
+		t.Errorf("Claims = %+v, %v, want the same jti", c, err)
 	}
 }
 

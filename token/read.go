@@ -216,5 +216,6 @@ func (s *scanner) timeOf(name string) (time.Time, error) {
 		return time.Time{}, Refuse(Malformed, "payload: %s is after the year 9999: NumericDate counts seconds, not milliseconds", name)
 	}
 	whole, fraction := math.Modf(f)
-	return time.Unix(int64(whole), 1000*int64(math.Round(fraction*1e6))).UTC(), nil
+	micros := min(int64(math.Round(fraction*1e6)), 999999) // never into the next second
+	return time.Unix(int64(whole), 1000*micros).UTC(), nil
 }
