@@ -19,9 +19,6 @@ import (
 	"github.com/longcase/longcase/token"
 )
 
-// sessionPage is the most sessions of one answer.
-const sessionPage = 1000
-
 // desk answers administration from the shift that is on.
 type desk struct{ house *house }
 
@@ -105,7 +102,8 @@ func (d desk) ClientRemove(ctx context.Context, id string) error {
 	if err := d.put(ctx, id, nil, true); err != nil {
 		return err
 	}
-	return s.issuer.RevokeClient(ctx, id, time.Now())
+	_, err := s.issuer.RevokeClient(ctx, id, time.Time{})
+	return err
 }
 
 // put writes or removes an added client and takes the change over at once.
@@ -130,83 +128,45 @@ func (d desk) put(ctx context.Context, id string, value []byte, exists bool) err
 	return err
 }
 
-// SessionList implements admin.Desk.
+// SessionList implements admin.Desk. A page may hold fewer sessions than its
+// limit and still have a next one.
 func (d desk) SessionList(ctx context.Context, f admin.SessionFilter) (admin.SessionPage, error) {
-	after, err := parseAfter(f.After)
-	if err != nil {
-		return admin.SessionPage{}, err
+	found, next, err := d.shift().issuer.ListSessions(ctx, issuer.SessionFilter{Client: f.Client, Subject: f.Subject, After: f.After, Limit: f.Limit})
+	if errors.Is(err, store.ErrBadID) {
+		return admin.SessionPage{}, fmt.Errorf("%w: after %.80q is not a session id", admin.ErrInvalid, f.After)
 	}
-	limit := f.Limit
-	if limit <= 0 || limit > sessionPage {
-		limit = sessionPage
+	page := admin.SessionPage{Sessions: make([]admin.Session, len(found)), Next: next}
+	for i, s := range found {
+		page.Sessions[i] = admin.Session{ID: s.ID, Client: s.Client, Subject: s.Subject, Generation: s.Generation, End: s.End, Ended: s.Ended}
 	}
-	page := admin.SessionPage{Sessions: []admin.Session{}}
-	for len(page.Sessions) < limit {
-		list, err := d.house.engine.Sessions().List(ctx, after, sessionPage)
-		if err != nil {
-			return admin.SessionPage{}, err
-		}
-		for _, s := range list {
-			after = s.ID
-			if (f.Client == "" || f.Client == s.Client) && (f.Subject == "" || f.Subject == s.Subject) {
-				page.Sessions = append(page.Sessions, session(s))
-			}
-			if len(page.Sessions) == limit {
-				page.Next = after.String()
-				return page, nil
-			}
-		}
-		if len(list) < sessionPage {
-			break
-		}
-	}
-	return page, nil
-}
-
-func parseAfter(text string) (store.ID, error) {
-	if text == "" {
-		return store.ID{}, nil
-	}
-	id, err := store.ParseID(text)
-	if err != nil {
-		return id, fmt.Errorf("%w: after: %w", admin.ErrInvalid, err)
-	}
-	return id, nil
-}
-
-func session(s store.Session) admin.Session {
-	return admin.Session{ID: s.ID.String(), Client: s.Client, Subject: s.Subject, Generation: uint64(s.Generation), End: s.End, Ended: s.Ended}
+	return page, err
 }
 
 // SessionRevoke implements admin.Desk.
-func (d desk) SessionRevoke(ctx context.Context, r admin.SessionRevoke) error {
-	is, now := d.shift().issuer, time.Now()
-	before := r.Before
-	if before.IsZero() {
-		before = now
-	}
+func (d desk) SessionRevoke(ctx context.Context, r admin.SessionRevoke) (err error) {
+	is := d.shift().issuer
 	switch {
 	case r.ID != "":
 		return d.revokeOne(ctx, r.ID)
 	case r.Client != "":
-		return is.RevokeClient(ctx, r.Client, before)
+		_, err = is.RevokeClient(ctx, r.Client, r.Before)
 	case r.Subject != "":
-		return is.RevokeSubject(ctx, r.Subject, before)
+		_, err = is.RevokeSubject(ctx, r.Subject, r.Before)
 	case !r.Before.IsZero():
-		return is.RevokeBefore(ctx, before)
+		_, err = is.RevokeAllBefore(ctx, r.Before)
 	default:
-		return fmt.Errorf("%w: name a session, a client, a subject or an instant", admin.ErrInvalid)
+		err = fmt.Errorf("%w: name a session, a client, a subject or an instant", admin.ErrInvalid)
 	}
+	return err
 }
 
-func (d desk) revokeOne(ctx context.Context, text string) error {
-	id, err := store.ParseID(text)
-	if err != nil {
-		return fmt.Errorf("%w: %.80q is not a session id", admin.ErrInvalid, text)
-	}
-	err = d.shift().issuer.RevokeSession(ctx, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return fmt.Errorf("session %s: %w: it is over, or never was", text, admin.ErrNotFound)
+func (d desk) revokeOne(ctx context.Context, id string) error {
+	err := d.shift().issuer.RevokeSession(ctx, id)
+	switch {
+	case errors.Is(err, store.ErrBadID):
+		return fmt.Errorf("%w: %.80q is not a session id", admin.ErrInvalid, id)
+	case errors.Is(err, store.ErrNotFound):
+		return fmt.Errorf("session %s: %w: it is over, or never was", id, admin.ErrNotFound)
 	}
 	return err
 }

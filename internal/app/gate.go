@@ -125,7 +125,7 @@ func (s *shift) followAs(f *gate.Follow, c *config.Revocations) error {
 // ownFeed is the feed of the issuer in the same process.
 func ownFeed(is *issuer.Issuer) gate.Feed {
 	return func(ctx context.Context, apply func(gate.Event), live func()) error {
-		return is.Follow(ctx, func(r store.Revocation) {
+		return is.Revocations(ctx, func(r store.Revocation) {
 			apply(gate.Event{Kind: gate.EventKind(r.Kind), Value: r.Value, Before: r.Before, End: r.End})
 		}, live)
 	}
