@@ -20,6 +20,7 @@ const (
 type login struct {
 	subject string
 	at      time.Time // when the password was typed: "auth_time"
+	end     time.Time
 	id      store.ID
 	version uint64
 	data    loginData
@@ -62,7 +63,7 @@ func (is *Issuer) beginLogin(ctx context.Context, w http.ResponseWriter, subject
 		return login{}, fmt.Errorf("issuer: login session: %w", err)
 	}
 	is.setCookie(w, cookieLogin, text, int(end.Sub(now)/time.Second))
-	return login{subject: subject, at: time.Unix(data.At, 0), id: id, version: 1, data: data}, nil
+	return login{subject: subject, at: time.Unix(data.At, 0), end: end, id: id, version: 1, data: data}, nil
 }
 
 // currentLogin returns the login session of the browser, or the zero login if
@@ -109,7 +110,7 @@ func (is *Issuer) loadLogin(r *http.Request, now time.Time) (login, error) {
 	if err != nil || !ok || data.Ended || !now.Before(doc.End) {
 		return login{}, nil // a MAC key that is gone is a login that is over
 	}
-	return login{subject: data.Subject, at: time.Unix(data.At, 0), id: h.id, version: doc.Version, data: data}, nil
+	return login{subject: data.Subject, at: time.Unix(data.At, 0), end: doc.End, id: h.id, version: doc.Version, data: data}, nil
 }
 
 // loginHandle takes the login cookie apart.

@@ -11,7 +11,9 @@ import (
 func (is *Issuer) browserRoutes() map[string]route {
 	both := []string{http.MethodGet, http.MethodPost}
 	return map[string]route{
-		"/authorize": {both, "authorization_endpoint", is.serveAuthorize},
+		"/authorize":   {both, "authorization_endpoint", is.serveAuthorize, sameSite},
+		"/userinfo":    {both, "userinfo_endpoint", is.serveUserinfo, listed},
+		"/end_session": {both, "end_session_endpoint", is.serveEndSession, sameSite},
 	}
 }
 

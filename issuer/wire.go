@@ -20,6 +20,7 @@ type route struct {
 	methods  []string // HEAD follows GET, OPTIONS is always answered
 	metadata string   // its name in the metadata; empty: not listed
 	serve    http.HandlerFunc
+	reach    reach // who may use it from a page of another origin
 }
 
 // table is every endpoint by its path. What is not here does not exist, and
@@ -27,14 +28,14 @@ type route struct {
 func (is *Issuer) table() map[string]route {
 	get, post := []string{http.MethodGet}, []string{http.MethodPost}
 	t := map[string]route{
-		is.path + "/token":       {post, "token_endpoint", is.serveToken},
-		is.path + "/introspect":  {post, "introspection_endpoint", is.serveIntrospect},
-		is.path + "/revoke":      {post, "revocation_endpoint", is.serveRevoke},
-		is.path + "/jwks":        {get, "jwks_uri", is.serveJWKS},
-		is.path + "/revocations": {[]string{http.MethodGet, http.MethodPost}, "", is.serveFeed},
+		is.path + "/token":       {post, "token_endpoint", is.serveToken, listed},
+		is.path + "/introspect":  {post, "introspection_endpoint", is.serveIntrospect, sameSite},
+		is.path + "/revoke":      {post, "revocation_endpoint", is.serveRevoke, listed},
+		is.path + "/jwks":        {get, "jwks_uri", is.serveJWKS, everyone},
+		is.path + "/revocations": {[]string{http.MethodGet, http.MethodPost}, "", is.serveFeed, sameSite},
 	}
 	for _, path := range is.metadataPaths() {
-		t[path] = route{get, "", is.serveMetadata}
+		t[path] = route{get, "", is.serveMetadata, everyone}
 	}
 	for path, r := range is.browserRoutes() {
 		t[is.path+path] = r

@@ -31,6 +31,7 @@ func (is *Issuer) open(w http.ResponseWriter, r *http.Request, endpoint string) 
 		return c, refused
 	}
 	c.event.Client = c.client.ID
+	c.client.keepOrigin(w.Header())
 	return c, nil
 }
 
