@@ -105,6 +105,8 @@ func TestClaimsRefuses(t *testing.T) {
 		{"word cut short", `{"a":tru}`, token.Malformed},
 		{"word too long", `{"a":nulll}`, token.Malformed},
 		{"NaN", `{"a":NaN}`, token.Malformed},
+		{"a number too large", `{"a":1e309}`, token.Malformed},
+		{"a number too large, digit by digit", `{"a":1` + strings.Repeat("0", 309) + `}`, token.Malformed},
 		{"array comma last", `{"a":[1,]}`, token.Malformed},
 		{"array comma first", `{"a":[,1]}`, token.Malformed},
 		{"array not closed", `{"a":[1}`, token.Malformed},

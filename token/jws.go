@@ -23,7 +23,7 @@ type JWS struct {
 
 // Parse takes a compact JWS apart and reads its header. It accepts exactly one
 // spelling: base64url without padding, line feeds or unused bits set, a header
-// without duplicate members. "crit", "b64" and "zip" are refused, for nothing
+// without duplicate members or white space around it. "crit", "b64" and "zip" are refused, for nothing
 // here would honour them; "jku", "jwk", "x5u" and "x5c" are ignored. The error
 // is an *Error with TooLarge, Malformed or BadAlgorithm.
 func Parse(raw string) (JWS, error) {
@@ -113,6 +113,9 @@ func (j *JWS) readHeader() error {
 	s, err := scan("header", j.header)
 	if err != nil {
 		return err
+	}
+	if !strings.HasPrefix(j.header, "{") || !strings.HasSuffix(j.header, "}") {
+		return Refuse(Malformed, "header is not a JSON object and nothing else")
 	}
 	if err := s.open('{'); err != nil {
 		return err

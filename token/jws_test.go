@@ -88,6 +88,9 @@ func TestParseRefusesHeader(t *testing.T) {
 		{"unknown member twice", `{"alg":"HS256","x":1,"x":1}`, token.Malformed},
 		{"duplicate inside", `{"alg":"HS256","x":{"y":[{"a":1,"a":1}]}}`, token.Malformed},
 		{"two objects", hs + `{}`, token.Malformed},
+		{"white space before", " " + hs, token.Malformed},
+		{"white space after", hs + "\n", token.Malformed},
+		{"a number too large", `{"alg":"HS256","x":1e309}`, token.Malformed},
 		{"a NUL after", hs + "\x00", token.Malformed},
 		{"byte order mark", "\ufeff" + hs, token.Malformed},
 		{"invalid UTF-8", "{\"alg\":\"HS256\",\"x\":\"\xff\"}", token.Malformed},
@@ -114,7 +117,7 @@ func refused(t *testing.T, raw string, want token.Reason) {
 func TestParseTakesHeader(t *testing.T) {
 	tests := []struct{ name, header, kid, typ string }{
 		{"alone", hs, "", ""},
-		{"white space of RFC 8259", " \t\r\n{ \"alg\" :\n\"HS256\" } ", "", ""},
+		{"white space of RFC 8259 inside", "{ \"alg\" :\t\r\n\"HS256\" }", "", ""},
 		{"kid and typ", `{"alg":"HS256","kid":"a/../b","typ":"at+JWT"}`, "a/../b", "at+jwt"},
 		{"escapes", `{"\u0061lg":"HS\u0032\u00356","kid":"\u00e9\ud83d\ude00\n"}`, "é😀\n", ""},
 		{"keys and addresses are ignored", `{"alg":"HS256","jku":"http://evil.test/","x5u":1,"jwk":{"k":"AA"},"x5c":[]}`, "", ""},

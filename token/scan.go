@@ -2,6 +2,7 @@ package token
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -181,24 +182,38 @@ func (s *scanner) word(w string) error {
 	return nil
 }
 
-// number reads a number and returns it as it is written.
+// number reads a number and returns it as it is written. One that is beyond a
+// float64 is refused, for most readers would fail on it (RFC 7493 section 2.2).
 func (s *scanner) number() (string, error) {
 	s.peek()
 	begin := s.at
+	if err := s.skipNumber(); err != nil {
+		return "", err
+	}
+	literal := s.src[begin:s.at]
+	if len(literal) > 300 || strings.ContainsAny(literal, "eE") {
+		if _, err := strconv.ParseFloat(literal, 64); err != nil {
+			return "", Refuse(Malformed, "%s: byte %d: the number is too large", s.part, begin)
+		}
+	}
+	return literal, nil
+}
+
+func (s *scanner) skipNumber() error {
 	s.accept('-')
 	if !s.accept('0') && s.digits() == 0 {
-		return "", s.syntax("a value")
+		return s.syntax("a value")
 	}
 	if s.accept('.') && s.digits() == 0 {
-		return "", s.syntax("a digit")
+		return s.syntax("a digit")
 	}
 	if s.accept('e') || s.accept('E') {
 		_ = s.accept('+') || s.accept('-')
 		if s.digits() == 0 {
-			return "", s.syntax("a digit")
+			return s.syntax("a digit")
 		}
 	}
-	return s.src[begin:s.at], nil
+	return nil
 }
 
 func (s *scanner) accept(c byte) bool {
