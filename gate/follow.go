@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -67,8 +68,8 @@ func (cfg Follow) check() error {
 	if cfg.Issuer == "" {
 		add("issuer: required")
 	}
-	if u, err := url.Parse(cfg.URL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		add("url: %q is no http or https URL", cfg.URL)
+	if u, err := url.Parse(cfg.URL); err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+		add("url: %q is neither https nor http on a loopback host", cfg.URL)
 	}
 	if cfg.ClientID == "" {
 		add("client: required; the feed is for clients with revocations: true")
@@ -80,6 +81,11 @@ func (cfg Follow) check() error {
 		add("idle: %s is under 1s", cfg.Idle)
 	}
 	return errors.Join(wrong...)
+}
+
+func loopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.IsLoopback()
 }
 
 // streamingClient is c without a limit on the whole exchange and without

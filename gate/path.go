@@ -8,18 +8,18 @@ import (
 )
 
 // errAmbiguous says that two programs could read a path differently.
-var errAmbiguous = errors.New("the path can be read in more than one way: no dot segments, empty segments, encoded separators, semicolons or controls")
+var errAmbiguous = errors.New("the path can be read in more than one way: no dot segments, empty segments, encoded separators, double encoding, semicolons or controls")
 
 // cleanPath decodes the path of a request, as it was sent, and returns the one
 // path that everybody behind the gate will see. Whatever a server, a framework
 // or a file system might fold into another path is refused rather than folded:
 // a route must not be walked round (CVE-2025-54576 and its kin).
 func cleanPath(raw string) (string, error) {
-	if !strings.HasPrefix(raw, "/") || strings.ContainsAny(raw, "?#") || doubleEncoded(raw) {
+	if !strings.HasPrefix(raw, "/") || strings.ContainsAny(raw, "?#") {
 		return "", errAmbiguous
 	}
 	path, err := url.PathUnescape(raw)
-	if err != nil || !utf8.ValidString(path) {
+	if err != nil || !utf8.ValidString(path) || stillEncoded(path) {
 		return "", errAmbiguous
 	}
 	// Every separator that is decoded now was an encoded one before.
@@ -50,18 +50,14 @@ func cutSegment(s string) (segment, rest string, last bool) {
 	return segment, rest, !found
 }
 
-// doubleEncoded reports whether decoding twice would give another path.
-func doubleEncoded(raw string) bool {
-	for {
-		i := strings.Index(raw, "%25")
-		if i < 0 {
-			return false
-		}
-		raw = raw[i+3:]
-		if len(raw) >= 2 && isHex(raw[0]) && isHex(raw[1]) {
+// stillEncoded reports whether decoding path once more would give another one.
+func stillEncoded(path string) bool {
+	for i := range len(path) - 2 {
+		if path[i] == '%' && isHex(path[i+1]) && isHex(path[i+2]) {
 			return true
 		}
 	}
+	return false
 }
 
 func isHex(c byte) bool {
