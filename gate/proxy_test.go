@@ -1,0 +1,207 @@
+package gate
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/longcase/longcase/token"
+)
+
+// rawRequest sends lines byte for byte and returns the status, so that no
+// client library cleans them up.
+func rawRequest(t *testing.T, s *httptest.Server, lines ...string) int {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "%s\r\nConnection: close\r\n\r\n", strings.Join(lines, "\r\n"))
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatalf("%q: %v", lines[0], err)
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode
+}
+
+// proxied is a server of a gate in front of upstream, open to readers at /.
+func proxied(t *testing.T, key token.Signer, upstream string) *httptest.Server {
+	t.Helper()
+	cfg := config(key)
+	cfg.Routes = []Route{{Path: "/", Upstream: upstream}}
+	g := mustNew(t, cfg)
+	run(t, g)
+	return serve(t, g.Handler())
+}
+
+// RFC 9700 section 4.13, CVE-2025-64484: in every spelling.
+func TestClientsCannotSayWhoTheyAre(t *testing.T) {
+	key := newSigner(t, "k1")
+	var seen *http.Request
+	upstream := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r }))
+	s := proxied(t, key, upstream.URL)
+	raw := sign(t, key, good())
+	lines := []string{"GET /x HTTP/1.1", "Host: api.test", "Authorization: Bearer " + raw, "X-Kept: yes", "X-Tokenizer: yes"}
+	for _, name := range []string{
+		"X-Token-Subject", "x-token-subject", "X_Token_Subject", "X-Token_Subject", "x.token.subject", "X-Token-Client", "X_TOKEN_SCOPE",
+		"X-Token-Expires", "X-Token-Admin", "X-Forwarded-For", "X_Forwarded_For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-User",
+		"X-Forwarded_Email", "X-Forwarded-Uri", "X-Forwarded-Prefix", "X-Real-IP", "X_Real_Ip", "Forwarded", "X-Original-URI", "X-Original-URL",
+		"X-Original-Method", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-Method-Override", "X_HTTP_Method",
+	} {
+		lines = append(lines, name+": mallory")
+	}
+	if status := rawRequest(t, s, lines...); status != 200 {
+		t.Fatalf("status %d", status)
+	}
+	for name, values := range seen.Header {
+		if strings.Contains(strings.Join(values, ","), "mallory") {
+			t.Errorf("the upstream was told %s: %v", name, values)
+		}
+	}
+	for name, want := range map[string]string{
+		"X-Token-Subject": "alice", "X-Token-Client": "web", "X-Token-Scope": "orders.read", "X-Token-Expires": fmt.Sprint(at(300).Unix()),
+		"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Host": "api.test", "X-Forwarded-Proto": "http",
+		"X-Kept": "yes", "X-Tokenizer": "yes", "Authorization": "Bearer " + raw,
+	} {
+		if got := seen.Header.Get(name); got != want {
+			t.Errorf("%s = %q, want %q", name, got, want)
+		}
+	}
+}
+
+// "Connection" names headers to drop on the way; the gate's own are not among
+// them.
+func TestConnectionCannotTakeIdentityAway(t *testing.T) {
+	key := newSigner(t, "k1")
+	var seen http.Header
+	upstream := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.Header }))
+	s := proxied(t, key, upstream.URL)
+	rawRequest(t, s, "GET /x HTTP/1.1", "Host: x", "Authorization: Bearer "+sign(t, key, good()), "Connection: X-Token-Subject, X-Forwarded-For")
+	if seen.Get("X-Token-Subject") != "alice" || seen.Get("X-Forwarded-For") != "127.0.0.1" {
+		t.Errorf("the upstream was told %v", seen)
+	}
+}
+
+func TestAnUpstreamThatIsDownIsABadGateway(t *testing.T) {
+	key := newSigner(t, "k1")
+	dead := httptest.NewServer(http.NotFoundHandler())
+	dead.Close()
+	s := proxied(t, key, dead.URL)
+	req, _ := http.NewRequest(http.MethodGet, s.URL+"/x", nil)
+	req.Header.Set("Authorization", "Bearer "+sign(t, key, good()))
+	resp, err := s.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := readProblem(t, resp)
+	if p.Status != 502 || resp.StatusCode != 502 || p.Reason != reasonBadGateway || strings.Contains(p.Detail, "127.0.0.1") {
+		t.Errorf("%d %+v", resp.StatusCode, p)
+	}
+}
+
+// A refused request does not reach the upstream, body or not.
+func TestARefusedRequestGoesNoFurther(t *testing.T) {
+	key := newSigner(t, "k1")
+	upstream := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the upstream was called") }))
+	s := proxied(t, key, upstream.URL)
+	if status := rawRequest(t, s, "POST /x HTTP/1.1", "Host: x", "Content-Length: 0"); status != 401 {
+		t.Errorf("status %d", status)
+	}
+}
+
+func TestAnswersStream(t *testing.T) {
+	key := newSigner(t, "k1")
+	next := make(chan struct{})
+	upstream := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, "one\n")
+		w.(http.Flusher).Flush()
+		<-next
+		fmt.Fprint(w, "two\n")
+	}))
+	s := proxied(t, key, upstream.URL)
+	req, _ := http.NewRequest(http.MethodGet, s.URL+"/x", nil)
+	req.Header.Set("Authorization", "Bearer "+sign(t, key, good()))
+	resp, err := s.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewReader(resp.Body)
+	if line, err := lines.ReadString('\n'); err != nil || line != "one\n" {
+		t.Fatalf("%q, %v before the answer is complete", line, err)
+	}
+	close(next)
+	if rest, err := io.ReadAll(lines); err != nil || string(rest) != "two\n" {
+		t.Errorf("%q, %v", rest, err)
+	}
+}
+
+func TestUpgradesPass(t *testing.T) {
+	key := newSigner(t, "k1")
+	upstream := serve(t, http.HandlerFunc(echoUpgrade))
+	s := proxied(t, key, upstream.URL)
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	fmt.Fprintf(conn, "GET /x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nAuthorization: Bearer %s\r\n\r\n", sign(t, key, good()))
+	in := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(in, nil)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%v, %v", resp, err)
+	}
+	fmt.Fprint(conn, "hello\n")
+	if line, err := in.ReadString('\n'); err != nil || line != "hello\n" {
+		t.Errorf("%q, %v", line, err)
+	}
+}
+
+// echoUpgrade switches protocols and sends back what it gets.
+func echoUpgrade(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Upgrade") != "websocket" || r.Header.Get("X-Token-Subject") != "alice" {
+		http.Error(w, "no upgrade", http.StatusBadRequest)
+		return
+	}
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	line, _ := rw.ReadString('\n')
+	fmt.Fprint(conn, line)
+}
+
+// A caller that hangs up ends the call to the upstream.
+func TestACallerThatLeavesIsNotWaitedFor(t *testing.T) {
+	key := newSigner(t, "k1")
+	began, ended := make(chan struct{}), make(chan struct{})
+	upstream := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(began)
+		<-r.Context().Done()
+		close(ended)
+	}))
+	s := proxied(t, key, upstream.URL)
+	ctx, cancel := context.WithCancel(context.Background())
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/x", nil)
+	req.Header.Set("Authorization", "Bearer "+sign(t, key, good()))
+	go func() { <-began; cancel() }()
+	if resp, err := s.Client().Do(req); err == nil {
+		resp.Body.Close()
+		t.Error("an answer to nobody")
+	}
+	<-ended
+}
