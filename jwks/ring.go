@@ -26,6 +26,7 @@ const (
 var (
 	ErrWaiting   = errors.New("jwks: a successor waits already")
 	ErrNoSuchKey = errors.New("jwks: no such key in the ring")
+	ErrFull      = errors.New("jwks: too many keys in the ring: wait until one is removed")
 )
 
 const (
@@ -35,6 +36,10 @@ const (
 	MaxCache = 5 * time.Minute
 
 	minCache = 10 * time.Second // shortest cache time while a step is near
+	// maxRing is how many keys a ring publishes at once; where they rotate faster
+	// than they may go, the next rotation waits. Verifiers bound sets, engines
+	// records.
+	maxRing = 24
 	// slack dates a key that signs at once back, so that a node whose clock is
 	// behind signs with it as well; nodes are within 5 s of their store.
 	slack = 10 * time.Second
@@ -121,18 +126,21 @@ func (r Ring) Published(now time.Time) []RingKey {
 
 // Publish adds a key. It signs after p.PublishAhead, when the key that signs now
 // begins to retire; in a ring where none signs it signs at once. ErrWaiting if
-// a successor waits already: its turn comes first.
+// a successor waits already: its turn comes first. ErrFull if 24 keys are
+// published.
 func (r Ring) Publish(id string, alg token.Algorithm, now time.Time, p Policy) (Ring, error) {
 	if _, ok := r.Waiting(now); ok {
 		return nil, ErrWaiting
 	}
-	now = stamp(now)
-	k := RingKey{ID: id, Algorithm: alg, Published: now, Active: now.Add(p.PublishAhead), Overlap: p.Overlap}
+	k := RingKey{ID: id, Algorithm: alg, Published: stamp(now), Active: stamp(now.Add(p.PublishAhead)), Overlap: p.Overlap}
 	out := slices.Clone(r)
 	if signing, ok := r.Signing(now); ok {
+		if !r.room(now).IsZero() {
+			return nil, ErrFull
+		}
 		out.retire(signing.ID, k.Active)
 	} else {
-		k.Active = now.Add(-slack)
+		k.Active = stamp(now.Add(-slack))
 		k.Published = k.Active
 	}
 	out = append(out, k)
@@ -159,19 +167,21 @@ func (r Ring) Revoke(id string, now time.Time) (Ring, error) {
 	if was == Revoked {
 		return out, nil
 	}
-	now = stamp(now)
-	out[i].Revoked = now
-	out[i].Removed = now.Add(out[i].Overlap)
-	switch was {
-	case Active:
-		if next, ok := out.Waiting(now); ok {
-			out[out.index(next.ID)].Active = now.Add(-slack)
-		}
-	case Published:
+	out[i].Revoked = stamp(now)
+	out[i].Removed = out[i].Revoked.Add(out[i].Overlap)
+	if was == Published {
 		if signing, ok := out.Signing(now); ok {
 			j := out.index(signing.ID)
 			out[j].Retiring, out[j].Removed = time.Time{}, time.Time{}
 		}
+		return out, nil
+	}
+	next, ok := out.Signing(now)
+	if !ok {
+		next, ok = out.Waiting(now)
+	}
+	if at := stamp(now.Add(-slack)); ok && next.Active.After(at) {
+		out[out.index(next.ID)].Active = at
 	}
 	return out, nil
 }

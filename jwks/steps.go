@@ -92,7 +92,24 @@ func (r Ring) publishAt(now time.Time, p Policy) (time.Time, bool) {
 	if at.Before(signing.Active) {
 		at = signing.Active
 	}
+	if room := r.room(now); at.Before(room) {
+		at = room
+	}
 	return at, true
+}
+
+// room is when a full ring has room for one more key; the zero time if it has.
+func (r Ring) room(now time.Time) (at time.Time) {
+	published := r.Published(now)
+	if len(published) < maxRing {
+		return at
+	}
+	for _, k := range published {
+		if !k.Removed.IsZero() && (at.IsZero() || k.Removed.Before(at)) {
+			at = k.Removed
+		}
+	}
+	return at
 }
 
 // PublishDue reports whether a new key is to be published at now.

@@ -136,9 +136,13 @@ func (r rules) control(_, address string, _ syscall.RawConn) error {
 }
 
 // isPublic reports whether addr is in the public Internet: the registries of
-// special-purpose addresses (RFC 6890) are not, nor are addresses that embed
-// others.
+// special-purpose addresses (RFC 6890) are not; of an address that embeds an
+// IPv4 address, that one counts or it is refused.
 func isPublic(addr netip.Addr) bool {
+	if netip.MustParsePrefix("64:ff9b::/96").Contains(addr) { // NAT64, RFC 6052
+		b := addr.As16()
+		addr = netip.AddrFrom4([4]byte(b[12:]))
+	}
 	if !addr.IsGlobalUnicast() || addr.IsPrivate() || addr.Zone() != "" {
 		return false
 	}
@@ -162,7 +166,6 @@ var special = []netip.Prefix{
 	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
 	netip.MustParsePrefix("240.0.0.0/4"),     // reserved
 	netip.MustParsePrefix("::/96"),           // IPv4-compatible
-	netip.MustParsePrefix("64:ff9b::/96"),    // NAT64: an IPv4 address inside
 	netip.MustParsePrefix("64:ff9b:1::/48"),  // NAT64, local
 	netip.MustParsePrefix("100::/64"),        // discard
 	netip.MustParsePrefix("2001::/23"),       // protocol assignments, Teredo

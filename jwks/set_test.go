@@ -1,0 +1,351 @@
+package jwks_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	jose "github.com/go-jose/go-jose/v4"
+
+	"github.com/longcase/longcase/jwks"
+	"github.com/longcase/longcase/token"
+)
+
+// jwk writes one JWK with members added or replaced.
+func jwk(t testing.TB, key any, members map[string]any) string {
+	t.Helper()
+	data, err := jose.JSONWebKey{Key: key}.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]any{}
+	if err := json.Unmarshal(data, &all); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range members {
+		all[name] = value
+	}
+	data, err = json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func setOf(keys ...string) []byte { return []byte(`{"keys":[` + strings.Join(keys, ",") + `]}`) }
+
+type material struct {
+	p256, p384, p521 *ecdsa.PrivateKey
+	rsa, small       *rsa.PrivateKey
+	ed               ed25519.PrivateKey
+}
+
+func newMaterial(t testing.TB) material {
+	t.Helper()
+	t.Setenv("GODEBUG", "rsa1024min=0") // to make a key that must be refused
+	var m material
+	var errs [6]error
+	m.p256, errs[0] = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	m.p384, errs[1] = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	m.p521, errs[2] = ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	m.rsa, errs[3] = rsa.GenerateKey(rand.Reader, 2048)
+	m.small, errs[4] = rsa.GenerateKey(rand.Reader, 1024)
+	_, m.ed, errs[5] = ed25519.GenerateKey(rand.Reader)
+	if err := errors.Join(errs[:]...); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+type want map[token.Algorithm]int
+
+func TestAKeyVerifiesWhatItsTypeCurveAndAlgSay(t *testing.T) {
+	m := newMaterial(t)
+	type members = map[string]any
+	tests := []struct {
+		name string
+		jwk  string
+		want want
+	}{
+		{"P-256 without alg", jwk(t, m.p256.Public(), nil), want{token.ES256: 1}},
+		{"P-384 without alg", jwk(t, m.p384.Public(), nil), want{token.ES384: 1}},
+		{"Ed25519 without alg", jwk(t, m.ed.Public(), nil), want{token.EdDSA: 1}},
+		{"RSA without alg verifies both", jwk(t, m.rsa.Public(), nil), want{token.RS256: 1, token.PS256: 1}},
+		{"RSA with alg verifies that one", jwk(t, m.rsa.Public(), members{"alg": "PS256"}), want{token.PS256: 1}},
+		{"use sig", jwk(t, m.p256.Public(), members{"use": "sig"}), want{token.ES256: 1}},
+		{"key_ops verify", jwk(t, m.p256.Public(), members{"key_ops": []string{"verify"}}), want{token.ES256: 1}},
+		{"other members are ignored", jwk(t, m.p256.Public(), members{"x5u": "https://evil.test/", "ext": true}), want{token.ES256: 1}},
+
+		{"alg of another curve", jwk(t, m.p256.Public(), members{"alg": "ES384"}), nil},
+		{"alg of another type", jwk(t, m.p256.Public(), members{"alg": "RS256"}), nil},
+		{"alg for encryption", jwk(t, m.rsa.Public(), members{"alg": "RSA-OAEP"}), nil},
+		{"alg none", jwk(t, m.rsa.Public(), members{"alg": "none"}), nil},
+		{"alg HS256 on a public key", jwk(t, m.rsa.Public(), members{"alg": "HS256"}), nil},
+		{"use enc", jwk(t, m.rsa.Public(), members{"use": "enc"}), nil},
+		{"key_ops without verify", jwk(t, m.p256.Public(), members{"key_ops": []string{"encrypt"}}), nil},
+		{"empty key_ops", jwk(t, m.p256.Public(), members{"key_ops": []string{}}), nil},
+		{"private key", jwk(t, m.p256, nil), nil},
+		{"private RSA key", jwk(t, m.rsa, nil), nil},
+		{"symmetric key", jwk(t, []byte(strings.Repeat("k", 32)), members{"alg": "HS256"}), nil},
+		{"RSA of 1024 bits", jwk(t, m.small.Public(), nil), nil},
+		{"RSA with exponent 1", jwk(t, m.rsa.Public(), members{"e": "AQ"}), nil},
+		{"P-521", jwk(t, m.p521.Public(), nil), nil},
+		{"point not on the curve", jwk(t, m.p256.Public(), members{"y": jwkMember(t, m.p384, "x")[:43]}), nil},
+		{"curve that does not fit the point", jwk(t, m.p384.Public(), members{"crv": "P-256"}), nil},
+		{"other type", `{"kty":"oct-future","x":"AQ"}`, nil},
+		{"no type", `{}`, nil},
+		{"not an object", `17`, nil},
+		{"kid of 513 bytes", jwk(t, m.p256.Public(), members{"kid": strings.Repeat("k", 513)}), nil},
+	}
+	all := []token.Algorithm{token.ES256, token.ES384, token.RS256, token.PS256, token.EdDSA, token.HS256, "none", ""}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			good := jwk(t, m.ed.Public(), members{"kid": "good"})
+			set, err := jwks.Parse(setOf(tt.jwk, good))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := len(set.Find("good", token.EdDSA)); n != 1 {
+				t.Errorf("the good key beside it is found %d times", n)
+			}
+			if tt.want == nil && (set.Len() != 1 || len(set.Skipped()) != 1) {
+				t.Errorf("Len = %d, Skipped = %q, want the key skipped and told", set.Len(), set.Skipped())
+			}
+			for _, alg := range all {
+				want := tt.want[alg]
+				if alg == token.EdDSA {
+					want++ // the good one
+				}
+				if got := set.Find("", alg); len(got) != want {
+					t.Errorf("Find any for %q: %d keys, want %d", alg, len(got), want)
+				}
+			}
+		})
+	}
+}
+
+func jwkMember(t *testing.T, key crypto.Signer, name string) string {
+	var m map[string]string
+	if err := json.Unmarshal([]byte(jwk(t, key.Public(), nil)), &m); err != nil {
+		t.Fatal(err)
+	}
+	return m[name]
+}
+
+func TestSkippedNeverShowsAKey(t *testing.T) {
+	m := newMaterial(t)
+	private := jwk(t, m.p256, map[string]any{"kid": "leaked"})
+	set, err := jwks.Parse(setOf(private, jwk(t, []byte("a secret of at least 32 bytes, truly"), nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d struct{ D string }
+	if err := json.Unmarshal([]byte(private), &d); err != nil {
+		t.Fatal(err)
+	}
+	told := strings.Join(set.Skipped(), "\n")
+	if !strings.Contains(told, `"leaked"`) || strings.Contains(told, d.D) || strings.Contains(told, "secret of") {
+		t.Errorf("Skipped = %s", told)
+	}
+}
+
+func TestADuplicateKidIsSelectedByAlgorithm(t *testing.T) {
+	m := newMaterial(t)
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kid := map[string]any{"kid": "same"}
+	set, err := jwks.Parse(setOf(jwk(t, m.rsa.Public(), kid), jwk(t, m.p256.Public(), kid), jwk(t, other.Public(), kid)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for alg, want := range map[token.Algorithm]int{token.RS256: 1, token.ES256: 2, token.ES384: 0} {
+		if got := set.Find("same", alg); len(got) != want {
+			t.Errorf("Find(same, %s) has %d keys, want %d", alg, len(got), want)
+		}
+	}
+	if _, err := set.Keys(context.Background(), "same", token.EdDSA); !errors.Is(err, token.UnknownKey) {
+		t.Errorf("Keys(same, EdDSA) = %v, want %v", err, token.UnknownKey)
+	}
+	if got := set.Find("Same", token.ES256); got != nil {
+		t.Errorf("a kid is found without regard to case")
+	}
+}
+
+func TestATokenWithoutKidIsTriedWithEightKeysAtMost(t *testing.T) {
+	var keys []string
+	for i := range 20 {
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, jwk(t, k.Public(), map[string]any{"kid": fmt.Sprint(i % 2)}))
+	}
+	set, err := jwks.Parse(setOf(keys...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kid := range []string{"", "0", "1"} {
+		if n := len(set.Find(kid, token.ES256)); n != 8 {
+			t.Errorf("Find(%q) has %d keys, want 8", kid, n)
+		}
+	}
+	if set.Len() != 20 {
+		t.Errorf("Len = %d, want 20", set.Len())
+	}
+}
+
+func TestWhatIsNoSetIsRefused(t *testing.T) {
+	many := make([]string, jwks.MaxKeys+1)
+	for i := range many {
+		many[i] = "{}"
+	}
+	tests := []struct{ name, data string }{
+		{"empty", ""},
+		{"no JSON", "<html>"},
+		{"no object", "[]"},
+		{"no keys", `{"issuer":"x"}`},
+		{"keys in another case", `{"Keys":[]}`},
+		{"keys twice", `{"keys":[],"keys":[]}`},
+		{"keys is null", `{"keys":null}`},
+		{"keys is no array", `{"keys":{}}`},
+		{"more after it", `{"keys":[]}{}`},
+		{"101 keys", string(setOf(many...))},
+		{"more than 512 KiB", `{"keys":[]` + strings.Repeat(" ", jwks.MaxSize) + `}`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if set, err := jwks.Parse([]byte(tt.data)); err == nil {
+				t.Errorf("Parse took it: %d keys", set.Len())
+			}
+		})
+	}
+	if set, err := jwks.Parse([]byte(`{"keys":[]}`)); err != nil || set.Len() != 0 {
+		t.Errorf("a set of no keys: %d, %v", set.Len(), err)
+	}
+}
+
+func TestMarshalKeepsTheOrderAndComesBack(t *testing.T) {
+	m := newMaterial(t)
+	var keys []token.Key
+	for _, one := range []struct {
+		id  string
+		alg token.Algorithm
+		pub any
+	}{
+		{"z", token.ES256, m.p256.Public()}, {"a", token.ES384, m.p384.Public()},
+		{"m", token.PS256, m.rsa.Public()}, {"b", token.EdDSA, m.ed.Public()},
+	} {
+		k, err := token.NewKey(one.id, one.alg, one.pub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, k)
+	}
+	data, err := jwks.Marshal(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out struct{ Keys []map[string]string }
+	if err := json.Unmarshal(data, &out); err != nil {
+		t.Fatal(err)
+	}
+	set, err := jwks.Parse(data)
+	if err != nil || set.Len() != len(keys) {
+		t.Fatalf("Parse: %d keys, %v", set.Len(), err)
+	}
+	for i, k := range keys {
+		shown := out.Keys[i]
+		if shown["kid"] != k.ID() || shown["alg"] != string(k.Algorithm()) || shown["use"] != "sig" || shown["d"] != "" {
+			t.Errorf("key %d is shown as %v", i, shown)
+		}
+		if got := set.Find(k.ID(), k.Algorithm()); len(got) != 1 || token.Fingerprint(got[0]) != token.Fingerprint(k) {
+			t.Errorf("key %q comes back as %v", k.ID(), got)
+		}
+	}
+	if jwks.FromKeys(keys...).Len() != len(keys) {
+		t.Error("FromKeys lost a key")
+	}
+}
+
+func TestASecretIsNeverPublished(t *testing.T) {
+	secret, err := token.NewKey("s", token.HS256, []byte(strings.Repeat("s", 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []token.Key{secret, {}} {
+		if data, err := jwks.Marshal([]token.Key{k}); err == nil {
+			t.Errorf("Marshal wrote %s", data)
+		}
+	}
+	if jwks.FromKeys(secret).Len() != 0 {
+		t.Error("FromKeys took a secret")
+	}
+}
+
+func TestThumbprintOfTheRFCs(t *testing.T) {
+	tests := []struct{ name, jwk, want string }{
+		{"RFC 7638 section 3.1", `{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","alg":"RS256","kid":"2011-04-29"}`,
+			"NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"},
+		{"RFC 8037 appendix A.3", `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`,
+			"kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var k jose.JSONWebKey
+			if err := json.Unmarshal([]byte(tt.jwk), &k); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := jwks.Thumbprint(k.Key); got != tt.want || err != nil {
+				t.Errorf("Thumbprint = %q, %v, want %q", got, err, tt.want)
+			}
+		})
+	}
+	for _, bad := range []any{nil, []byte("secret"), newMaterial(t).p256} {
+		if got, err := jwks.Thumbprint(bad); err == nil {
+			t.Errorf("Thumbprint(%T) = %q", bad, got)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(setOf(jwk(f, key.Public(), map[string]any{"kid": "a", "use": "sig"})))
+	f.Add(setOf(jwk(f, key, nil), `{"kty":"RSA","n":"AQ","e":"AQ"}`, `{"kty":"OKP","crv":"Ed25519","x":"AA"}`, `null`))
+	f.Add([]byte(`{"keys":[{"kty":"EC","crv":"P-256","x":"","y":"","key_ops":3}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		set, err := jwks.Parse(data)
+		if err != nil {
+			return
+		}
+		for _, alg := range []token.Algorithm{token.ES256, token.ES384, token.RS256, token.PS256, token.EdDSA, token.HS256} {
+			keys := set.Find("", alg)
+			if len(keys) > 8 || len(keys) > set.Len() {
+				t.Fatalf("%d keys for %s of %d", len(keys), alg, set.Len())
+			}
+			for _, k := range keys {
+				if k.Algorithm() != alg || k.Public() == nil {
+					t.Fatalf("Find(%s) returned a key for %s", alg, k.Algorithm())
+				}
+			}
+			if out, err := jwks.Marshal(keys); err != nil {
+				t.Fatalf("Marshal: %v", err)
+			} else if back, err := jwks.Parse(out); err != nil || back.Len() != len(keys) {
+				t.Fatalf("%s does not come back: %v", out, err)
+			}
+		}
+	})
+}
