@@ -1,0 +1,72 @@
+package issuer
+
+import (
+	"strconv"
+	"testing"
+	"time"
+)
+
+func TestFailuresAreCountedInBoundedMemory(t *testing.T) {
+	var s slow
+	now := time.Unix(1_800_000_000, 0)
+	for i := range 3 * maxSlowed {
+		s.begin(attempt{strconv.Itoa(i), "192.0.2.1"}, now)
+	}
+	if len(s.counts) > maxSlowed {
+		t.Errorf("%d counts, want at most %d", len(s.counts), maxSlowed)
+	}
+	s.begin(attempt{"late", "192.0.2.1"}, now.Add(forgetAfter))
+	if len(s.counts) != 1 {
+		t.Errorf("%d counts after %s, want the new one only", len(s.counts), forgetAfter)
+	}
+}
+
+func TestABurstOfAttemptsIsNotJudgedTogether(t *testing.T) {
+	var s slow
+	now := time.Unix(1_800_000_000, 0)
+	who := attempt{"alice", "192.0.2.1"}
+	judged := 0
+	for range 100 {
+		if s.begin(who, now) == 0 {
+			judged++
+		}
+	}
+	if judged != freeFailures {
+		t.Errorf("%d of 100 attempts at once were judged, want %d", judged, freeFailures)
+	}
+}
+
+func TestAnAttemptThatWasNotJudgedTakesBackItselfOnly(t *testing.T) {
+	var s slow
+	now := time.Unix(1_800_000_000, 0)
+	who := attempt{"alice", "192.0.2.1"}
+	for range freeFailures - 1 {
+		s.begin(who, now)
+	}
+	for range 10 {
+		s.begin(who, now)
+		s.undo(who)
+		now = now.Add(longestWait)
+	}
+	s.begin(who, now)
+	if wait := s.begin(who, now); wait == 0 {
+		t.Error("the failures before are forgotten")
+	}
+	s.undo(attempt{"nobody", ""})
+}
+
+func TestAddressesOfOneSubscriberAreOne(t *testing.T) {
+	for remote, want := range map[string]string{
+		"192.0.2.1:1234":           "192.0.2.1",
+		"[::ffff:192.0.2.1]:1":     "192.0.2.1",
+		"[2001:db8:1:2:3:4:5:6]:1": "2001:db8:1:2::/64",
+		"[2001:db8:1:2::9]:1":      "2001:db8:1:2::/64",
+		"[fe80::1%eth0]:1":         "fe80::/64",
+		"@":                        "@",
+		"":                         "",
+	} {
+		if got := addressOf(remote); got != want {
+			t.Errorf("addressOf(%q) = %q, want %q", remote, got, want)
+		}
+	}
+}
