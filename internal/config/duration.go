@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -84,3 +85,19 @@ func looseDuration(number, word string) string {
 	}
 	return ""
 }
+
+// ParseDuration reads a duration as the file spells it: 90s, 15m, 12h, 30d. The
+// error says the nearest right spelling.
+func ParseDuration(s string) (time.Duration, error) {
+	d, ok := parseDuration(s)
+	if ok {
+		return d, nil
+	}
+	if near := nearDuration(s); near != "" {
+		return 0, fmt.Errorf("%s is not a duration like 90s, 15m, 12h or 30d; did you mean %q?", quote(s), near)
+	}
+	return 0, fmt.Errorf("%s is not a duration like 90s, 15m, 12h or 30d", quote(s))
+}
+
+// Nearest returns the candidate that s most likely meant, or "".
+func Nearest(s string, candidates []string) string { return nearest(s, candidates) }

@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/longcase/longcase/internal/config"
+	"github.com/longcase/longcase/jwks/remote"
+	"github.com/longcase/longcase/token"
+	"github.com/longcase/longcase/verify"
+)
+
+// patience is how long 'token verify' tries to reach the issuer.
+const patience = 10 * time.Second
+
+func tokenVerifyCommand(env *Env) *cobra.Command {
+	var is verify.Issuer
+	var leeway string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "verify --issuer URL --audience AUD [--leeway D] [TOKEN|-]",
+		Short: "Judge a token as a gate would, with the issuer's keys of now",
+		Args:  arguments(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if is.URL == "" || is.Audience == "" {
+				return &misuse{errors.New("--issuer and --audience are required"), cmd.UseLine()}
+			}
+			if err := setLeeway(&is, leeway); err != nil {
+				return err
+			}
+			raw, err := env.tokenText(args)
+			if err != nil {
+				return err
+			}
+			verdict, err := judge(cmd.Context(), is, raw, env.Now)
+			if err != nil {
+				return err
+			}
+			return printVerdict(env, verdict, asJSON)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&is.URL, "issuer", "", "whose token it should be: `URL`, byte for byte")
+	f.StringVar(&is.Audience, "audience", "", "whom it should be for: the `audience`")
+	f.StringVar(&leeway, "leeway", "30s", "how far clocks may disagree: a `duration` up to 60s")
+	f.StringVar((*string)(&is.Profile), "profile", string(verify.RFC9068), "`rules` its tokens follow: rfc9068 or jwt")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func setLeeway(is *verify.Issuer, text string) error {
+	d, err := config.ParseDuration(text)
+	if err != nil {
+		return usage("--leeway: %w", err)
+	}
+	if is.Leeway = d; d == 0 {
+		is.Leeway = verify.NoLeeway
+	}
+	return nil
+}
+
+// judge fetches the issuer's keys and verifies raw with them. An issuer that
+// cannot be reached is an error, everything else a verdict.
+func judge(ctx context.Context, is verify.Issuer, raw string, now func() time.Time) (verify.Verdict, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	changed := make(chan struct{}, 1)
+	source, err := remote.New(remote.Config{
+		Issuer: is.URL, Now: now, Log: slog.New(slog.DiscardHandler),
+		Changed: func() {
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		},
+	})
+	if err != nil {
+		return verify.Verdict{}, &exit{exitUsage, err}
+	}
+	is.Keys = source
+	v, err := verify.New(verify.Config{Issuers: []verify.Issuer{is}})
+	if err != nil {
+		return verify.Verdict{}, &exit{exitUsage, err}
+	}
+	running := make(chan error, 1)
+	go func() { running <- source.Run(ctx) }()
+	defer func() { cancel(); <-running }()
+	if err := fetched(ctx, source, changed); err != nil {
+		return verify.Verdict{}, err
+	}
+	verdict := v.Verify(ctx, raw, verify.Need{}, now())
+	if verdict.Reason == token.KeysUnavailable {
+		return verdict, unreachable(fmt.Errorf("%s: %s", verdict.Reason, verdict.Detail))
+	}
+	return verdict, nil
+}
+
+// fetched waits for the first set of keys, or for the first good reason why
+// there is none.
+func fetched(ctx context.Context, source *remote.Source, changed <-chan struct{}) error {
+	_, _ = source.Keys(ctx, "", token.ES256) // waits for the first fetch; what came of it, Ready says
+	err := source.Ready()
+	var cause *token.Error
+	if errors.As(err, &cause) && cause.Err == nil { // it is slow, not failed
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+		err = source.Ready()
+	}
+	if err != nil {
+		return unreachable(err)
+	}
+	return nil
+}
+
+// verdictAnswer is a verdict for programs.
+type verdictAnswer struct {
+	Accepted bool            `json:"accepted"`
+	Reason   string          `json:"reason,omitempty"`
+	Detail   string          `json:"detail,omitempty"`
+	Claims   json.RawMessage `json:"claims,omitempty"`
+	Skew     *float64        `json:"skew_seconds,omitempty"`
+}
+
+func printVerdict(env *Env, v verify.Verdict, asJSON bool) error {
+	if asJSON {
+		a := verdictAnswer{Accepted: v.Accepted(), Reason: string(v.Reason), Detail: v.Detail, Claims: v.Claims.Raw}
+		if v.Skew != nil {
+			s := v.Skew.Seconds()
+			a.Skew = &s
+		}
+		if err := printJSON(env.Stdout, a); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprint(env.Stdout, verdictText(v, env.Now()))
+	}
+	if !v.Accepted() {
+		return &exit{code: exitNo}
+	}
+	return nil
+}
+
+func verdictText(v verify.Verdict, now time.Time) string {
+	if v.Accepted() {
+		c := v.Claims
+		who := c.Subject
+		if c.ClientID != "" && c.ClientID != c.Subject {
+			who += " by client " + c.ClientID
+		}
+		return fmt.Sprintf("accepted: %s, until %s (%s)\n", clean(who), clock(c.Expires), away(c.Expires, now))
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "refused: %s: %s\n", v.Reason, v.Reason.Meaning().Title)
+	if v.Detail != "" {
+		fmt.Fprintf(&b, "  %s\n", clean(v.Detail))
+	}
+	fmt.Fprintf(&b, "  what to do: %s\n", v.Reason.Meaning().Remedy)
+	return b.String()
+}
