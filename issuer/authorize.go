@@ -3,7 +3,10 @@ package issuer
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
+
+	"github.com/longcase/longcase/token"
 )
 
 // serveAuthorize answers GET and POST /authorize (RFC 6749 section 3.1). The
@@ -56,7 +59,7 @@ func (is *Issuer) authorize(w http.ResponseWriter, r *http.Request, a authorizat
 	switch {
 	case err != nil:
 		is.decline(w, r, a, unavailable("loading the login session", err))
-	case a.satisfied(l, now):
+	case a.satisfied(l, now) && is.hinted(a, l, now):
 		is.grantCode(w, r, a, l, now)
 	case a.prompts(promptNone):
 		is.decline(w, r, a, refuse(loginRequired, "the user has to sign in, and prompt=none forbids to ask"))
@@ -65,6 +68,25 @@ func (is *Issuer) authorize(w http.ResponseWriter, r *http.Request, a authorizat
 	default:
 		is.showLogin(w, r, a, submission{name: a.hint}, http.StatusOK, "", now)
 	}
+}
+
+// hinted reports whether a login is the one that "id_token_hint" speaks of, if
+// there is a hint: an ID token of ours, which may be over (OpenID Connect Core
+// section 3.1.2.1). A hint that says nothing we can trust fits nobody.
+func (is *Issuer) hinted(a authorization, l login, now time.Time) bool {
+	hint := a.form.get("id_token_hint")
+	if hint == "" {
+		return true
+	}
+	jws, err := token.Parse(hint)
+	if err != nil || jws.Type() != "jwt" {
+		return false
+	}
+	if _, err := is.keyOf(jws, now); err != nil {
+		return false
+	}
+	c, err := jws.Claims()
+	return err == nil && c.Issuer == is.cfg.URL && c.Subject == l.subject
 }
 
 // grantCode records what the user signed in for and hands the client its code.
@@ -96,8 +118,11 @@ func (is *Issuer) decline(w http.ResponseWriter, r *http.Request, a authorizatio
 // who may be told.
 func (is *Issuer) explain(w http.ResponseWriter, r *http.Request, e Event, refused *refusal) {
 	is.refused(r.Context(), e, refused)
-	is.showMessage(w, statusOfPage(refused), "This request cannot be answered", refused.detail, refused.code)
+	is.showMessage(w, statusOfPage(refused), "This request cannot be answered", sentence(refused.detail), refused.code)
 }
+
+// sentence writes a refusal's detail the way a page does.
+func sentence(detail string) string { return strings.ToUpper(detail[:1]) + detail[1:] + "." }
 
 // statusOfPage is the table of a page's statuses: nobody is asked to
 // authenticate as a client here.

@@ -34,6 +34,23 @@ func TestOnlyTheLoopbackPortMayDiffer(t *testing.T) {
 	}
 }
 
+func TestTheAnswerJoinsTheRedirectURI(t *testing.T) {
+	for uri, want := range map[string][2]string{
+		"https://a.test/cb":         {"https://a.test/cb?code=1", "https:"},
+		"https://a.test/cb?":        {"https://a.test/cb?code=1", "https:"},
+		"https://a.test/cb?x=%2f&":  {"https://a.test/cb?x=%2f&code=1", "https:"},
+		"http://127.0.0.1/cb?x=a+b": {"http://127.0.0.1/cb?x=a+b&code=1", "http:"},
+		"com.example.app:/cb":       {"com.example.app:/cb?code=1", "com.example.app:"},
+	} {
+		if got := withAnswer(uri, url.Values{"code": {"1"}}); got != want[0] {
+			t.Errorf("withAnswer(%q) = %q, want %q", uri, got, want[0])
+		}
+		if got := formTarget(uri); got != want[1] {
+			t.Errorf("formTarget(%q) = %q, want %q", uri, got, want[1])
+		}
+	}
+}
+
 func FuzzSameButPort(f *testing.F) {
 	f.Add("http://127.0.0.1:1/cb", "http://127.0.0.1/cb")
 	f.Add("http://[::1]:1/cb?x#y", "http://[::1]/cb?x#y")

@@ -97,8 +97,17 @@ func (is *Issuer) checkPassword(ctx context.Context, typed submission) (string, 
 	return is.cfg.Users.Check(ctx, typed.name, typed.password)
 }
 
-// signedIn begins the login session and answers the request it was for.
+// signedIn begins the login session, ends the one the browser had before, and
+// answers the request it was for.
 func (is *Issuer) signedIn(w http.ResponseWriter, r *http.Request, a authorization, subject string, now time.Time) {
+	before, err := is.loadLogin(r, now)
+	if err == nil && before.live() {
+		err = is.endLogin(r.Context(), before)
+	}
+	if err != nil {
+		is.decline(w, r, a, unavailable("ending the login session before", err))
+		return
+	}
 	l, err := is.beginLogin(r.Context(), w, subject, now)
 	if err != nil {
 		is.decline(w, r, a, unavailable("storing the login session", err))

@@ -237,6 +237,10 @@ func TestALoginIsNeverTakenOver(t *testing.T) {
 	if victim.cookieOf("lc_login") == planted {
 		t.Error("the cookie from before signing in is the cookie after it")
 	}
+	attacker.setCookie("lc_login", planted)
+	if got := attacker.get("/authorize", request("prompt", "none")).answer(t, callback); got.Get("error") != "login_required" {
+		t.Errorf("the login that the browser had before still works: %v", got)
+	}
 }
 
 func TestAForgedLoginIsNone(t *testing.T) {
@@ -319,6 +323,32 @@ func TestALoginEndsWithItsUser(t *testing.T) {
 	p.clock.advance(2 * time.Second)
 	if got := b.signIn("alice", request()); got.Get("code") == "" {
 		t.Errorf("signing in after it: %v", got)
+	}
+}
+
+func TestAHintOfAnotherUserIsNotAnsweredSilently(t *testing.T) {
+	p := newPortal(t, nil)
+	alice, bob := p.browser(t), p.browser(t)
+	got, _ := alice.redeem(alice.signIn("alice", request()).Get("code"))
+	bob.signIn("bob", request())
+	p.clock.advance(2 * time.Hour) // a hint may be over
+	for name, tt := range map[string]struct {
+		b    *browser
+		hint string
+		want bool
+	}{
+		"her own":          {alice, got.IDToken, true},
+		"another's":        {bob, got.IDToken, false},
+		"cut":              {alice, got.IDToken[:len(got.IDToken)-2], false},
+		"an access token":  {alice, got.AccessToken, false},
+		"nonsense":         {alice, "x", false},
+		"unsigned":         {alice, "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0." + strings.Split(got.IDToken, ".")[1] + ".", false},
+		"left out, anyone": {bob, "", true},
+	} {
+		answer := tt.b.get("/authorize", request("prompt", "none", "id_token_hint", tt.hint)).answer(t, callback)
+		if (answer.Get("code") != "") != tt.want || !tt.want && answer.Get("error") != "login_required" {
+			t.Errorf("%s: %v", name, answer)
+		}
 	}
 }
 
