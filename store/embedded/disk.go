@@ -24,7 +24,7 @@ func options(cfg Config, lock *pebble.Lock) *pebble.Options {
 		Lock:                        lock,
 		Logger:                      logger{cfg.Log},
 		FormatMajorVersion:          pebble.FormatValueSeparation,
-		CacheSize:                   4 << 20,
+		CacheSize:                   32 << 20, // filled by use: a store at rest holds what it read
 		MemTableSize:                4 << 20,
 		MemTableStopWritesThreshold: 4,
 		FlushDelayDeleteRange:       time.Second, // no bytes come back before
