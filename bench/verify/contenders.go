@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -24,6 +25,7 @@ import (
 	jwxjwt "github.com/lestrrat-go/jwx/v3/jwt"
 
 	"github.com/longcase/longcase/token"
+	"github.com/longcase/longcase/verify"
 )
 
 // A contender checks one subject's token. The first one is bare.
@@ -35,7 +37,8 @@ type contender struct {
 func contenders() []contender {
 	return []contender{
 		{"bare", bare},
-		{"longcase", longcase},
+		{"token", codec},
+		{"verify", verifier},
 		{"golang-jwt", golangJWT},
 		{"go-jose", goJose},
 		{"jwx", jwx},
@@ -109,7 +112,8 @@ func bareRSA(alg token.Algorithm, pub *rsa.PublicKey, message, sig []byte) func(
 	}
 }
 
-func longcase(s subject) (func() error, error) {
+// codec is package token alone, with the least that a caller must judge.
+func codec(s subject) (func() error, error) {
 	return func() error {
 		j, err := token.Parse(s.raw)
 		if err != nil {
@@ -126,6 +130,23 @@ func longcase(s subject) (func() error, error) {
 			return errRefused
 		}
 		return c.Window().Check(s.now, time.Minute)
+	}, nil
+}
+
+// verifier is Longcase's whole judgement: type, lifetime, scope and binding too.
+func verifier(s subject) (func() error, error) {
+	v, err := verify.New(verify.Config{Issuers: []verify.Issuer{
+		{URL: issuer, Audience: audience, Algorithms: []token.Algorithm{s.alg}, Keys: verify.Fixed{s.key}},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	return func() error {
+		if verdict := v.Verify(ctx, s.raw, verify.Need{}, s.now); !verdict.Accepted() {
+			return token.Refuse(verdict.Reason, "%s", verdict.Detail)
+		}
+		return nil
 	}, nil
 }
 

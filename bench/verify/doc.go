@@ -8,4 +8,7 @@
 // so that the garbage collector's threads count. Contenders take turns in short
 // rounds, and the ratio to bare is the median over the rounds, so that a noisy
 // neighbour hits all of them alike.
+//
+// "token" is the codec with the least a caller must judge, which is what the
+// libraries do too; "verify" is Longcase's whole judgement, verdict included.
 package verify
