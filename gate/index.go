@@ -67,6 +67,7 @@ type index struct {
 	mu      sync.RWMutex
 	entries map[endKey]endEntry
 	minutes map[int64][]endKey // by minute of the end
+	dropped int64              // the minute of the last drop
 	loaded  bool
 	heard   time.Time // the last instant at which nothing was missing
 }
@@ -85,7 +86,7 @@ func (x *index) add(e Event, now time.Time) (news, room bool) {
 	defer x.mu.Unlock()
 	key := endKey{e.Kind, e.Value}
 	old, known := x.entries[key]
-	if !known && len(x.entries) >= x.most {
+	if !known && !x.roomFor(now) {
 		return false, false
 	}
 	merged := endEntry{before: later(old.before, e.Before), end: later(old.end, e.End)}
@@ -96,6 +97,14 @@ func (x *index) add(e Event, now time.Time) (news, room bool) {
 	minute := merged.end.Unix() / 60
 	x.minutes[minute] = append(x.minutes[minute], key)
 	return true, true
+}
+
+// roomFor reports whether one more entry fits; x.mu is held.
+func (x *index) roomFor(now time.Time) bool {
+	if len(x.entries) >= x.most {
+		x.drop(now)
+	}
+	return len(x.entries) < x.most
 }
 
 func later(a, b time.Time) time.Time {
@@ -110,8 +119,19 @@ func (x *index) hear(now time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.loaded, x.heard = true, now
+	x.drop(now)
+}
+
+// drop forgets the entries of all minutes that are over, once a minute; x.mu
+// is held. An entry that was prolonged stands in a later minute too.
+func (x *index) drop(now time.Time) {
+	this := now.Unix() / 60
+	if this <= x.dropped {
+		return
+	}
+	x.dropped = this
 	for minute, keys := range x.minutes {
-		if minute >= now.Unix()/60 {
+		if minute >= this {
 			continue
 		}
 		for _, key := range keys {

@@ -1,0 +1,227 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/longcase/longcase/token"
+	"github.com/longcase/longcase/verify"
+)
+
+// liveConfig is a gate by the clock of the bubble, fed by feed.
+func liveConfig(key token.Signer, feed Feed) Config {
+	cfg := config(key)
+	cfg.Now, cfg.Revocations = time.Now, feed
+	return cfg
+}
+
+// inBubble runs g in the bubble of t, and stop ends it there.
+func inBubble(t *testing.T, g *Gate) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- g.Run(ctx) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run = %v", err)
+		}
+	}
+}
+
+func reasonAt(g *Gate, raw string) string {
+	h := g.Middleware(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	return do(h, get("/x", raw)).Header.Get("X-Token-Reason")
+}
+
+func TestASilentFeedIsStale(t *testing.T) {
+	key := newSigner(t, "k1")
+	for _, when := range []WhenStale{RefuseStale, AcceptStale} {
+		synctest.Test(t, func(t *testing.T) {
+			speak := true
+			feed := func(ctx context.Context, apply func(Event), live func()) error {
+				apply(Event{Kind: EndToken, Value: "gone", End: time.Now().Add(time.Hour)})
+				for sleep(ctx, 2*time.Second) {
+					if speak {
+						live()
+					}
+				}
+				return ctx.Err()
+			}
+			cfg := liveConfig(key, feed)
+			cfg.WhenStale = when
+			g := mustNew(t, cfg)
+			defer inBubble(t, g)()
+			stale := string(token.RevocationsStale)
+			if when == AcceptStale {
+				stale = ""
+			}
+			want := func(what, reason string) {
+				t.Helper()
+				synctest.Wait()
+				raw := sign(t, key, goodAt(time.Now()))
+				if got := reasonAt(g, raw); got != reason {
+					t.Errorf("%s, %s: reason %q, want %q", when, what, got, reason)
+				}
+			}
+			want("before anything was heard", stale)
+			if g.Ready() == nil {
+				t.Error("ready before the feed is loaded")
+			}
+			time.Sleep(2 * time.Second)
+			want("loaded", "")
+			if err := g.Ready(); err != nil {
+				t.Errorf("Ready = %v", err)
+			}
+			time.Sleep(time.Minute)
+			want("after a minute of heartbeats", "")
+			speak = false
+			time.Sleep(10 * time.Second)
+			want("after 10 s of silence", "")
+			time.Sleep(time.Second)
+			want("after 11 s of silence", stale)
+			if when == AcceptStale {
+				if got := reasonAt(g, sign(t, key, goodAt(time.Now()).with(claims{"jti": "gone"}))); got != string(token.Revoked) {
+					t.Errorf("what is known still counts: %q", got)
+				}
+			}
+			if g.Ready() == nil {
+				t.Error("ready with a stale feed")
+			}
+			speak = true
+			time.Sleep(2 * time.Second)
+			want("heard again", "")
+		})
+	}
+}
+
+// A feed that was opened again is not fresh until it has caught up: what it
+// repeats first may be old.
+func TestEventsDoNotProveFreshness(t *testing.T) {
+	key := newSigner(t, "k1")
+	synctest.Test(t, func(t *testing.T) {
+		opened := 0
+		feed := func(ctx context.Context, apply func(Event), live func()) error {
+			opened++
+			if opened == 1 {
+				live()
+				return errors.New("broken")
+			}
+			for sleep(ctx, time.Second) {
+				apply(Event{Kind: EndToken, Value: "t9", End: time.Now().Add(time.Hour)})
+			}
+			return ctx.Err()
+		}
+		g := mustNew(t, liveConfig(key, feed))
+		defer inBubble(t, g)()
+		time.Sleep(15 * time.Second)
+		if got := reasonAt(g, sign(t, key, goodAt(time.Now()))); got != string(token.RevocationsStale) {
+			t.Errorf("reason %q while the past is still being told", got)
+		}
+	})
+}
+
+func TestABrokenFeedIsOpenedAgainSoon(t *testing.T) {
+	key := newSigner(t, "k1")
+	synctest.Test(t, func(t *testing.T) {
+		var opened []time.Time
+		broken := 0
+		feed := func(context.Context, func(Event), func()) error {
+			opened = append(opened, time.Now())
+			return errors.New("connection refused")
+		}
+		cfg := liveConfig(key, feed)
+		cfg.Hooks.FeedBroken = func(error) { broken++ }
+		g := mustNew(t, cfg)
+		stop := inBubble(t, g)
+		time.Sleep(time.Minute)
+		stop()
+		if n := len(opened); n < 15 || n > 60 || broken < n-1 {
+			t.Errorf("opened %d times in a minute, %d told", n, broken)
+		}
+		for i := 1; i < len(opened); i++ {
+			if gap := opened[i].Sub(opened[i-1]); gap > 5*time.Second || gap < leastWait/2 {
+				t.Errorf("gap %d is %s", i, gap)
+			}
+		}
+	})
+}
+
+func TestAFullIndexIsStaleUntilThereIsRoom(t *testing.T) {
+	key := newSigner(t, "k1")
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		past := []Event{
+			{Kind: EndToken, Value: "a", End: begun.Add(90 * time.Second)},
+			{Kind: EndToken, Value: "b", End: begun.Add(time.Hour)},
+			{Kind: EndToken, Value: "c", End: begun.Add(time.Hour)},
+		}
+		cfg := liveConfig(key, func(ctx context.Context, apply func(Event), live func()) error {
+			for _, e := range past {
+				apply(e)
+			}
+			for live(); sleep(ctx, 2*time.Second); live() { // after the gate gave up it must not count
+			}
+			return ctx.Err()
+		})
+		cfg.MaxRevocations = 2
+		g := mustNew(t, cfg)
+		defer inBubble(t, g)()
+		time.Sleep(time.Minute)
+		if got := reasonAt(g, sign(t, key, goodAt(time.Now()))); got != string(token.RevocationsStale) {
+			t.Errorf("full: reason %q", got)
+		}
+		time.Sleep(2 * time.Minute)
+		for jti, want := range map[string]string{"b": "revoked", "c": "revoked", "d": ""} {
+			if got := reasonAt(g, sign(t, key, goodAt(time.Now()).with(claims{"jti": jti}))); got != want {
+				t.Errorf("%s: reason %q, want %q", jti, got, want)
+			}
+		}
+	})
+}
+
+func TestWhatCannotBeEnforcedIsNotPassedOver(t *testing.T) {
+	key := newSigner(t, "k1")
+	for name, e := range map[string]Event{
+		"an unknown kind":         {Kind: "tenant", Value: "x", End: at(900)},
+		"no value":                {Kind: EndToken, End: at(900)},
+		"no end":                  {Kind: EndToken, Value: "x"},
+		"a client without before": {Kind: EndClient, Value: "x", End: at(900)},
+		"a huge value":            {Kind: EndToken, Value: strings.Repeat("x", maxEventValue+1), End: at(900)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := mustNew(t, liveConfig(key, still(e)))
+				defer inBubble(t, g)()
+				time.Sleep(5 * time.Second)
+				if g.Ready() == nil {
+					t.Error("the gate is ready")
+				}
+			})
+		})
+	}
+}
+
+// A feed speaks for its own issuer only: another one may have a key, a client
+// or a subject of the same name.
+func TestAFeedEndsOnlyItsIssuersTokens(t *testing.T) {
+	a, b := newSigner(t, "k1"), newSigner(t, "k1")
+	const issuerB = "https://b.test"
+	cfg := config(a)
+	cfg.Issuers = append(cfg.Issuers, verify.Issuer{URL: issuerB, Audience: orders, Keys: verify.Fixed{b.Key()}})
+	cfg.Revocations, cfg.RevocationsFrom = still(Event{Kind: EndKey, Value: "k1", End: at(900)}), issuerA
+	g := mustNew(t, cfg)
+	run(t, g)
+	eventually(t, "the feed is loaded", func() bool { return g.Ready() == nil })
+	if got := reasonAt(g, sign(t, a, good())); got != string(token.KeyRevoked) {
+		t.Errorf("A's token: reason %q", got)
+	}
+	if got := reasonAt(g, sign(t, b, good().with(claims{"iss": issuerB}))); got != "" {
+		t.Errorf("B's token: reason %q", got)
+	}
+}
