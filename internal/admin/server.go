@@ -125,7 +125,12 @@ func handle[Q, A any](mux *http.ServeMux, log *slog.Logger, path string, answer 
 			return
 		}
 		a, err := answer(r.Context(), q)
-		log.Info("administration", "path", path, "uid", uid, "err", err)
+		told := log.With("path", path, "uid", uid)
+		if err != nil {
+			told.Warn("administration refused", "err", err)
+		} else {
+			told.Info("administration")
+		}
 		reply(w, a, err)
 	})
 }
