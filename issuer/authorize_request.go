@@ -168,14 +168,20 @@ func (a *authorization) satisfied(l login, now time.Time) bool {
 	return a.maxAge < 0 || a.maxAge > 0 && now.Sub(l.at) <= a.maxAge // 0 always asks
 }
 
-// answer redirects to the client. 303 makes a browser follow with GET whatever
-// came before, so that a password is never posted on (RFC 9700 section 4.12).
-func (is *Issuer) answer(w http.ResponseWriter, a authorization, answer url.Values) {
+// answerURI is where an answer leads: with the state that came, and who answers
+// (RFC 9207).
+func (is *Issuer) answerURI(a authorization, answer url.Values) string {
 	if a.state != "" {
 		answer.Set("state", a.state)
 	}
-	answer.Set("iss", is.cfg.URL) // RFC 9207
+	answer.Set("iss", is.cfg.URL)
+	return withAnswer(a.redirect, answer)
+}
+
+// answer redirects to the client. 303 makes a browser follow with GET whatever
+// came before, so that a password is never posted on (RFC 9700 section 4.12).
+func (is *Issuer) answer(w http.ResponseWriter, a authorization, answer url.Values) {
 	pageHeaders(w.Header(), "")
-	w.Header().Set("Location", withAnswer(a.redirect, answer))
+	w.Header().Set("Location", is.answerURI(a, answer))
 	w.WriteHeader(http.StatusSeeOther)
 }

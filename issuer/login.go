@@ -3,7 +3,9 @@ package issuer
 import (
 	"context"
 	"fmt"
+	"html/template"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -15,7 +17,6 @@ import (
 const (
 	fieldName     = "username"
 	fieldPassword = "password"
-	fieldCancel   = "cancel"
 	fieldCSRF     = "csrf"
 )
 
@@ -28,14 +29,13 @@ const (
 type submission struct {
 	name     string
 	password string
-	cancel   bool
 	csrf     string
 }
 
 // takeCredentials removes the login form's own fields from f.
 func takeCredentials(f form) submission {
-	typed := submission{f.get(fieldName), f.get(fieldPassword), f.get(fieldCancel) != "", f.get(fieldCSRF)}
-	for _, name := range []string{fieldName, fieldPassword, fieldCancel, fieldCSRF} {
+	typed := submission{f.get(fieldName), f.get(fieldPassword), f.get(fieldCSRF)}
+	for _, name := range []string{fieldName, fieldPassword, fieldCSRF} {
 		delete(f, name)
 	}
 	return typed
@@ -51,8 +51,6 @@ func (c submission) complete() bool {
 // submit answers the login form.
 func (is *Issuer) submit(w http.ResponseWriter, r *http.Request, a authorization, typed submission, now time.Time) {
 	switch {
-	case typed.cancel:
-		is.decline(w, r, a, refuse(accessDenied, "the user cancelled"))
 	case is.cfg.Users == nil:
 		is.decline(w, r, a, refuse(accessDenied, "nobody can sign in: the issuer has no users"))
 	case !typed.complete():
@@ -132,12 +130,17 @@ func (is *Issuer) showLogin(w http.ResponseWriter, r *http.Request, a authorizat
 		return
 	}
 	page := pages.Login{
-		Action: is.path + "/authorize", Hidden: hiddenFields(a.form, token),
+		Action: is.path + "/authorize", Hidden: hiddenFields(a.form, token), Back: template.URL(is.cancelled(a)),
 		Issuer: is.cfg.URL, Client: a.client.ID, Name: typed.name, Problem: problem,
 	}
 	pageHeaders(w.Header(), formTarget(a.redirect))
 	w.WriteHeader(status)
 	page.Write(w) //nolint:errcheck // the browser is gone
+}
+
+// cancelled is the answer to the client if the user walks away.
+func (is *Issuer) cancelled(a authorization) string {
+	return is.answerURI(a, url.Values{"error": {accessDenied}, "error_description": {"the user cancelled"}})
 }
 
 // carried are the parameters of an authorization request that mean something

@@ -2,10 +2,12 @@ package issuer_test
 
 import (
 	"context"
+	"html"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -100,7 +102,7 @@ func TestFormsThatAreNotOursAreRefused(t *testing.T) {
 		{"same site, other origin", ours, []string{"Sec-Fetch-Site", "same-site"}},
 		{"another origin", ours, []string{"Origin", "https://evil.test"}},
 		{"another port", ours, []string{"Origin", "http://127.0.0.1:1"}},
-		{"cancel without token", url.Values{"cancel": {"yes"}, "client_id": {"web-app"}}, nil},
+		{"a name alone", fill(request(), "username", "alice"), nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -142,12 +144,16 @@ func TestAChangedFormIsCheckedAnew(t *testing.T) {
 	}
 }
 
-func TestCancelIsAccessDenied(t *testing.T) {
+func TestCancelLeadsBackAsAccessDenied(t *testing.T) {
 	p := newPortal(t, nil)
-	b := p.browser(t)
-	got := b.post("/authorize", fill(b.get("/authorize", request()).form(t), "username", "", "password", "", "cancel", "yes")).answer(t, callback)
-	if got.Get("error") != "access_denied" || got.Get("state") != "s+1&2" {
-		t.Errorf("answer %v, want access_denied", got)
+	m := regexp.MustCompile(`href="([^"]*)">Cancel`).FindStringSubmatch(p.browser(t).get("/authorize", request()).body)
+	if m == nil {
+		t.Fatal("no way back")
+	}
+	rest, ok := strings.CutPrefix(html.UnescapeString(m[1]), callback+"?")
+	got, err := url.ParseQuery(rest)
+	if !ok || err != nil || got.Get("error") != "access_denied" || got.Get("state") != "s+1&2" || got.Get("iss") != p.URL {
+		t.Errorf("Cancel leads to %s (%v), want access_denied, state and iss", m[1], err)
 	}
 }
 

@@ -27,15 +27,16 @@ type Field struct {
 	Name, Value string
 }
 
-// Login asks for the fields username and password (and cancel, if that button
-// is pressed), posted to Action beside the hidden ones.
+// Login asks for the fields username and password, posted to Action beside the
+// hidden ones.
 type Login struct {
 	Action  string
 	Hidden  []Field
-	Issuer  string // whose page this is
-	Client  string // who asks
-	Name    string // the user name to begin with; may be empty
-	Problem string // why the last attempt failed; empty at the first
+	Back    template.URL // where Cancel leads: a registered redirect URI, of any scheme
+	Issuer  string       // whose page this is
+	Client  string       // who asks
+	Name    string       // the user name to begin with; may be empty
+	Problem string       // why the last attempt failed; empty at the first
 }
 
 // Write writes the page.

@@ -26,7 +26,7 @@ func render(t *testing.T, p interface{ Write(io.Writer) error }) string {
 func every() map[string]interface{ Write(io.Writer) error } {
 	hidden := []pages.Field{{Name: hostile, Value: hostile}}
 	return map[string]interface{ Write(io.Writer) error }{
-		"login":   pages.Login{Action: "/authorize", Hidden: hidden, Issuer: hostile, Client: hostile, Name: hostile, Problem: hostile},
+		"login":   pages.Login{Action: "/authorize", Hidden: hidden, Back: "app.test:/cb?" + hostile, Issuer: hostile, Client: hostile, Name: hostile, Problem: hostile},
 		"logout":  pages.Logout{Action: "/end_session", Hidden: hidden, Issuer: hostile},
 		"message": pages.Message{Title: hostile, Detail: hostile, Code: hostile},
 	}
@@ -72,7 +72,7 @@ func TestPolicyIsStrict(t *testing.T) {
 }
 
 func TestLoginPageHasWhatAPersonNeeds(t *testing.T) {
-	first := render(t, pages.Login{Action: "/authorize", Issuer: "tokens.example.com", Client: "web-app"})
+	first := render(t, pages.Login{Action: "/authorize", Back: "app.test:/cb?error=access_denied&state=1", Issuer: "tokens.example.com", Client: "web-app"})
 	again := render(t, pages.Login{Action: "/authorize", Client: "web-app", Name: "alice", Problem: "The user name or the password is wrong."})
 	for what, page := range map[string]struct{ html, want string }{
 		"language":                   {first, `<html lang="en">`},
@@ -81,7 +81,7 @@ func TestLoginPageHasWhatAPersonNeeds(t *testing.T) {
 		"a password manager's hint":  {first, `autocomplete="current-password"`},
 		"who asks":                   {first, `<strong>web-app</strong>`},
 		"focus on the name":          {first, `required autofocus>` + "\n" + `<label for="password">`},
-		"a way back":                 {first, `name="cancel"`},
+		"a way back":                 {first, `href="app.test:/cb?error=access_denied&amp;state=1">Cancel`},
 		"summary that is read aloud": {again, `role="alert">The user name`},
 		"the field names its error":  {again, `aria-describedby="problem"`},
 		"title says error first":     {again, `<title>Error: `},
