@@ -3,6 +3,7 @@ package jwks
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -48,7 +49,7 @@ func (r Ring) Steps(id string, p Policy) []Step {
 	}
 	if k.Retiring.IsZero() && k.Revoked.IsZero() {
 		at := k.Active.Add(max(p.Rotate, p.PublishAhead))
-		steps = append(steps, Step{at, k.ID, Retiring, fmt.Sprintf("planned: a key signs for %s", p.Rotate)})
+		steps = append(steps, Step{at, k.ID, Retiring, "planned: a key signs for " + span(p.Rotate)})
 	}
 	return append(steps, r.last(k)...)
 }
@@ -59,11 +60,11 @@ func (r Ring) last(k RingKey) []Step {
 	case !k.Revoked.IsZero():
 		return []Step{
 			{k.Revoked, k.ID, Revoked, "taken out of the set at once"},
-			{k.Removed, k.ID, Removed, fmt.Sprintf("the last token it may have signed is over: %s after it was revoked", k.Overlap)},
+			{k.Removed, k.ID, Removed, "the last token it may have signed is over: " + span(k.Overlap) + " after it was revoked"},
 		}
 	case !k.Removed.IsZero():
 		return []Step{{k.Removed, k.ID, Removed,
-			fmt.Sprintf("the last token it signed is over: longest life, leeway and cache time are %s", k.Overlap)}}
+			"the last token it signed is over: longest life, leeway and cache time are " + span(k.Overlap)}}
 	}
 	return nil
 }
@@ -72,11 +73,27 @@ func whyActive(k RingKey) string {
 	if !k.Active.After(k.Published) {
 		return "signs at once: no other key could"
 	}
-	return fmt.Sprintf("published %s before", k.Active.Sub(k.Published))
+	return "published " + span(k.Active.Sub(k.Published)) + " before"
 }
 
 func planned(p Policy) string {
-	return fmt.Sprintf("planned: the next key is published %s before it signs, and a key signs for %s", p.PublishAhead, p.Rotate)
+	return fmt.Sprintf("planned: the next key is published %s before it signs, and a key signs for %s", span(p.PublishAhead), span(p.Rotate))
+}
+
+// span writes a duration as the configuration does: "30d", "10m", "1h30m".
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // publishAt is when the next key is to be published; false while one waits.

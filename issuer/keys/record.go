@@ -26,8 +26,8 @@ const (
 // ringRecord is the ring as it stands in the registry.
 type ringRecord struct {
 	Format    int             `json:"format"`
-	KEK       string          `json:"kek"`       // which key-encryption key sealed it
-	Algorithm token.Algorithm `json:"algorithm"` // as configured when a node last loaded it
+	KEK       string          `json:"kek"`            // which key-encryption key sealed it
+	Algorithm token.Algorithm `json:"algorithm"`      // as configured when a node last loaded it
 	Owed      token.Algorithm `json:"owed,omitempty"` // of a successor to publish once none waits
 	Keys      []storedKey     `json:"keys"`
 }

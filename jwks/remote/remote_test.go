@@ -447,3 +447,14 @@ func TestAKidNobodyCanPublishStartsNoFetch(t *testing.T) {
 		}
 	})
 }
+
+func TestAKnownKeyCostsNoAllocation(t *testing.T) {
+	is := newIssuer("a")
+	s := run(t, is, nil)
+	if err := ask(s, "a"); err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(1000, func() { s.Keys(context.Background(), "a", token.EdDSA) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
