@@ -392,6 +392,25 @@ func TestFailedSignInsAreSlowed(t *testing.T) {
 	}
 }
 
+func TestAStoreThatIsGoneIsSaidAndNobodyIsSignedIn(t *testing.T) {
+	p := newPortal(t, nil)
+	known, fresh := p.browser(t), p.browser(t)
+	known.signIn("alice", request())
+	form := fill(fresh.get("/authorize", request()).form(t), "username", "alice", "password", rightPW)
+	if err := p.engine.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := known.get("/authorize", request()).answer(t, callback); got.Get("error") != "temporarily_unavailable" || got.Has("code") {
+		t.Errorf("signed in: %v", got)
+	}
+	if got := fresh.post("/authorize", form).answer(t, callback); got.Get("error") != "temporarily_unavailable" || fresh.cookieOf("lc_login") != "" {
+		t.Errorf("signing in: %v, cookie %q", got, fresh.cookieOf("lc_login"))
+	}
+	if got := known.get("/end_session", nil); got.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("signing out: %s, want 503", got.Status)
+	}
+}
+
 // leaving is a list of users of whom all may leave.
 type leaving struct {
 	issuer.Users
