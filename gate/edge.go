@@ -31,7 +31,7 @@ func (g *Gate) Middleware(next http.Handler) http.Handler {
 		rt, err := anyRoute(), error(nil)
 		if len(g.routes) > 0 {
 			if rt, r, err = g.locate(r); err != nil {
-				g.refuse(w, r, edgeMiddleware, rt, unroutable(err))
+				g.turnAway(w, r, edgeMiddleware, rt, unroutable(err))
 				return
 			}
 		}
@@ -47,8 +47,13 @@ func (g *Gate) Middleware(next http.Handler) http.Handler {
 // admitted is r as the handler behind the gate sees it.
 func admitted(r *http.Request, c *token.Claims) *http.Request {
 	r = r.WithContext(context.WithValue(r.Context(), contextKey{}, c))
-	r.Header = r.Header.Clone()
-	stripHeaders(r.Header, isTokenHeader)
+	for name := range r.Header {
+		if isTokenHeader(name) {
+			r.Header = r.Header.Clone()
+			stripHeaders(r.Header, isTokenHeader)
+			break
+		}
+	}
 	return r
 }
 
@@ -86,15 +91,21 @@ func (g *Gate) locate(r *http.Request) (*route, *http.Request, error) {
 
 // judge is the one judgement; every edge comes here.
 func (g *Gate) judge(r *http.Request, edge string, rt *route, now time.Time) verify.Verdict {
-	var began time.Time
-	if g.cfg.Hooks.Decided != nil {
-		began = time.Now()
+	if g.cfg.Hooks.Decided == nil {
+		return g.verdict(r, rt, now)
 	}
+	began := time.Now()
 	v := g.verdict(r, rt, now)
-	if g.cfg.Hooks.Decided != nil {
-		g.cfg.Hooks.Decided(Decision{Edge: edge, Route: rt.Path, Issuer: v.Claims.Issuer, Reason: string(v.Reason), Took: time.Since(began)})
-	}
+	g.cfg.Hooks.Decided(Decision{Edge: edge, Route: rt.Path, Issuer: v.Claims.Issuer, Reason: string(v.Reason), Took: time.Since(began)})
 	return v
+}
+
+// turnAway refuses a request that no route takes, whatever its token.
+func (g *Gate) turnAway(w http.ResponseWriter, r *http.Request, edge string, rt *route, f refusal) {
+	if g.cfg.Hooks.Decided != nil {
+		g.cfg.Hooks.Decided(Decision{Edge: edge, Route: rt.Path, Reason: f.reason})
+	}
+	g.refuse(w, r, edge, rt, f)
 }
 
 func (g *Gate) verdict(r *http.Request, rt *route, now time.Time) verify.Verdict {

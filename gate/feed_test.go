@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,11 +44,12 @@ func TestASilentFeedIsStale(t *testing.T) {
 	key := newSigner(t, "k1")
 	for _, when := range []WhenStale{RefuseStale, AcceptStale} {
 		synctest.Test(t, func(t *testing.T) {
-			speak := true
+			var speak atomic.Bool
+			speak.Store(true)
 			feed := func(ctx context.Context, apply func(Event), live func()) error {
 				apply(Event{Kind: EndToken, Value: "gone", End: time.Now().Add(time.Hour)})
 				for sleep(ctx, 2*time.Second) {
-					if speak {
+					if speak.Load() {
 						live()
 					}
 				}
@@ -80,7 +82,7 @@ func TestASilentFeedIsStale(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 			want("after a minute of heartbeats", "")
-			speak = false
+			speak.Store(false)
 			time.Sleep(10 * time.Second)
 			want("after 10 s of silence", "")
 			time.Sleep(time.Second)
@@ -93,7 +95,7 @@ func TestASilentFeedIsStale(t *testing.T) {
 			if g.Ready() == nil {
 				t.Error("ready with a stale feed")
 			}
-			speak = true
+			speak.Store(true)
 			time.Sleep(2 * time.Second)
 			want("heard again", "")
 		})

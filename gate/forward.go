@@ -23,7 +23,7 @@ func (g *Gate) serveVerify(w http.ResponseWriter, r *http.Request) {
 	if g.cfg.Forward != NoForward {
 		var refused *refusal
 		if rt, refused = g.forwarded(r); refused != nil {
-			g.refuse(w, r, edgeVerify, rt, *refused)
+			g.turnAway(w, r, edgeVerify, rt, *refused)
 			return
 		}
 	}

@@ -69,7 +69,7 @@ type Config struct {
 
 // Hooks are called as things happen; nil ones are not. They must not block.
 type Hooks struct {
-	Decided    func(Decision)  // after each judgement
+	Decided    func(Decision)  // after each judgement, and where no route takes the request
 	FeedBroken func(err error) // the feed ended and will be opened again
 }
 
@@ -78,7 +78,7 @@ type Decision struct {
 	Edge   string        // "middleware", "verify" or "proxy"
 	Route  string        // Path of the route, empty without one
 	Issuer string        // empty until the signature held
-	Reason string        // empty: accepted
+	Reason string        // empty: accepted; a token.Reason, "no_route" or "ambiguous_path"
 	Took   time.Duration // of the judgement alone
 }
 

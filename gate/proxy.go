@@ -20,7 +20,7 @@ func (g *Gate) serveProxy(w http.ResponseWriter, r *http.Request) {
 		err = errNoRoute // its route is for forward-auth only
 	}
 	if err != nil {
-		g.refuse(w, r, edgeProxy, rt, unroutable(err))
+		g.turnAway(w, r, edgeProxy, rt, unroutable(err))
 		return
 	}
 	v := g.judge(r, edgeProxy, rt, now)
@@ -67,9 +67,9 @@ func (g *Gate) badGateway(w http.ResponseWriter, r *http.Request, rt *route, err
 // stripHeaders removes the headers whose name, in any spelling, is one that
 // only the gate may write. Servers that turn headers into variables see no
 // difference between "-", "_" and "." (CVE-2025-64484).
-func stripHeaders(h http.Header, reserved func(folded string) bool) {
+func stripHeaders(h http.Header, reserved func(name string) bool) {
 	for name := range h {
-		if reserved(fold(name)) {
+		if reserved(name) {
 			delete(h, name)
 		}
 	}
@@ -89,14 +89,21 @@ func fold(name string) string {
 	}, name)
 }
 
-func isTokenHeader(folded string) bool { return strings.HasPrefix(folded, "x-token-") }
+// isTokenHeader tells the headers that say who was accepted.
+func isTokenHeader(name string) bool {
+	return name != "" && (name[0] == 'X' || name[0] == 'x') && strings.HasPrefix(fold(name), "x-token-")
+}
 
 // isForwardingHeader tells headers that say where a request came from, which
 // path or method it had before, or which it should be taken for.
-func isForwardingHeader(folded string) bool {
+func isForwardingHeader(name string) bool {
+	if name == "" || !strings.ContainsRune("XxFf", rune(name[0])) {
+		return false
+	}
+	folded := fold(name)
 	switch folded {
 	case "forwarded", "x-real-ip", "x-rewrite-url", "x-http-method", "x-http-method-override", "x-method-override":
 		return true
 	}
-	return strings.HasPrefix(folded, "x-forwarded-") || strings.HasPrefix(folded, "x-original-") || isTokenHeader(folded)
+	return strings.HasPrefix(folded, "x-forwarded-") || strings.HasPrefix(folded, "x-original-") || isTokenHeader(name)
 }

@@ -158,7 +158,11 @@ func (g *Gate) logRefusal(r *http.Request, edge string, rt *route, f refusal) {
 	if f.err != nil {
 		attrs = append(attrs, slog.Any("err", f.err))
 	}
-	g.cfg.Log.LogAttrs(r.Context(), slog.LevelInfo, "refused", attrs...)
+	level := slog.LevelInfo
+	if f.status >= http.StatusInternalServerError {
+		level = slog.LevelWarn
+	}
+	g.cfg.Log.LogAttrs(r.Context(), level, "refused", attrs...)
 }
 
 // clip bounds what a request can put into a line of log.
