@@ -44,6 +44,7 @@ type refusal struct {
 	detail string // "error_description": what to do
 	why    string // for the log where the caller must not know; else empty
 	err    error  // the cause, for the log
+	called string // what the log calls it; empty: refused
 	basic  bool   // the caller used HTTP Basic: say so in WWW-Authenticate
 }
 

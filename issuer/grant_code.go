@@ -211,9 +211,7 @@ func (is *Issuer) stopSecondUse(ctx context.Context, c *call, d codeData) *refus
 	r := badCode("used before: what it made is ended")
 	c.event.Session = d.Session
 	if did {
-		e := c.event
-		e.Reason = r.why
-		is.tell(ctx, is.cfg.Hooks.Reused, "code reused", e)
+		is.reused(c.event, r, "code reused")
 	}
 	return r
 }

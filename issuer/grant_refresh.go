@@ -117,9 +117,7 @@ func (is *Issuer) stopReuse(ctx context.Context, c *call, s store.Session, g sto
 	}
 	r := badRefresh("generation %d was used before, %d is the newest: the session is ended", g, s.Generation)
 	if did {
-		e := c.event
-		e.Reason = r.why
-		is.tell(ctx, is.cfg.Hooks.Reused, "refresh token reused", e)
+		is.reused(c.event, r, "refresh token reused")
 	}
 	return r
 }

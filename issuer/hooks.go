@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 )
@@ -40,6 +41,17 @@ func (is *Issuer) tell(ctx context.Context, hook func(Event), message string, e 
 		level = slog.LevelError
 	}
 	is.cfg.Log.LogAttrs(ctx, level, message, e.attrs()...)
+	callHook(hook, e)
+}
+
+// reused tells the hook of a second use and has the refusal's line say so: one
+// request, one line.
+func (is *Issuer) reused(e Event, r *refusal, message string) {
+	e.Reason, r.called = r.why, message
+	callHook(is.cfg.Hooks.Reused, e)
+}
+
+func callHook(hook func(Event), e Event) {
 	if hook != nil {
 		hook(e)
 	}
@@ -54,7 +66,7 @@ func (is *Issuer) refused(ctx context.Context, e Event, r *refusal) {
 	if r.err != nil {
 		e.Reason += ": " + r.err.Error()
 	}
-	is.tell(ctx, is.cfg.Hooks.Refused, "refused", e)
+	is.tell(ctx, is.cfg.Hooks.Refused, cmp.Or(r.called, "refused"), e)
 }
 
 func (e Event) attrs() []slog.Attr {
