@@ -59,6 +59,9 @@ func (j JWS) Type() string { return j.typ }
 // Header is the decoded header: one JSON object.
 func (j JWS) Header() []byte { return []byte(j.header) }
 
+// strict is base64url without padding whose unused bits must be zero. Read only.
+var strict = base64.RawURLEncoding.Strict()
+
 func split(raw string) (head, payload, sig string, err error) {
 	switch dots := strings.Count(raw, "."); dots {
 	case 2:
@@ -80,7 +83,6 @@ func (j *JWS) decode(raw string, head, payload int) error {
 	if strings.IndexByte(raw, '\n') >= 0 || strings.IndexByte(raw, '\r') >= 0 {
 		return Refuse(Malformed, "token holds a line feed")
 	}
-	strict := base64.RawURLEncoding.Strict()
 	all := make([]byte, len(raw)+strict.DecodedLen(len(raw)))
 	text, buf := all[:copy(all, raw)], all[len(raw):]
 	signed := head + 1 + payload
