@@ -391,3 +391,47 @@ func TestRefusalsHaveNoBodyForHead(t *testing.T) {
 		t.Errorf("%d %q", resp.StatusCode, body)
 	}
 }
+
+// What a token says must not break out of the header it is quoted in
+// (RFC 6750 section 3).
+func TestTheChallengeQuotesNothingDangerous(t *testing.T) {
+	key := newSigner(t, "k1")
+	g := mustNew(t, config(key))
+	for _, iss := range []string{`x", error="none`, "x\r\nSet-Cookie: a=b", `back\slash`, "Zo\u00eb", strings.Repeat("long", 500)} {
+		resp := do(g.Handler(), get("/verify", sign(t, key, good().with(claims{"iss": iss}))))
+		challenge := resp.Header.Get("WWW-Authenticate")
+		if strings.Count(challenge, `"`) != 6 || strings.ContainsAny(challenge, "\r\n\\") || len(challenge) > 1000 || len(resp.Header) != 4 {
+			t.Errorf("iss %q: %q in %v", clip(iss), challenge, resp.Header)
+		}
+		for _, r := range challenge {
+			if r < ' ' || r > '~' {
+				t.Errorf("iss %q: %q holds %q", clip(iss), challenge, r)
+			}
+		}
+	}
+}
+
+func TestRefusalsForLackOfAnIssuerSayWhenToComeBack(t *testing.T) {
+	key := newSigner(t, "k1")
+	cfg := config(key)
+	cfg.Issuers[0].Keys = unreachable{}
+	resp := do(mustNew(t, cfg).Handler(), get("/verify", sign(t, key, good())))
+	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("%d, Retry-After %q", resp.StatusCode, resp.Header.Get("Retry-After"))
+	}
+}
+
+func TestHooksHearOfRequestsWithoutARoute(t *testing.T) {
+	key := newSigner(t, "k1")
+	var heard []Decision
+	cfg := config(key)
+	cfg.Routes = []Route{{Path: "/orders/", Methods: []string{"GET"}}}
+	cfg.Hooks.Decided = func(d Decision) { heard = append(heard, d) }
+	h := mustNew(t, cfg).Handler()
+	for _, path := range []string{"/nowhere", "/orders/../x"} {
+		do(h, get(path, ""))
+	}
+	if len(heard) != 2 || heard[0] != (Decision{Edge: edgeProxy, Reason: reasonNoRoute}) || heard[1] != (Decision{Edge: edgeProxy, Reason: reasonAmbiguous}) {
+		t.Errorf("heard %+v", heard)
+	}
+}

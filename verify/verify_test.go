@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/longcase/longcase/token"
 )
@@ -252,6 +253,32 @@ func TestBadSignatureStatesTheFingerprint(t *testing.T) {
 	}
 	if got.Claims.Subject != "" || got.KeyID != "" {
 		t.Error("claims of an unsigned token are handed out")
+	}
+}
+
+func TestBadSignatureOfManyKeysStaysShort(t *testing.T) {
+	var keys Fixed
+	for range 5 {
+		keys = append(keys, newSigner(t, "", token.ES256).Key())
+	}
+	v := mustNew(t, Config{Issuers: []Issuer{{URL: issuerA, Audience: orders, Keys: keys}}})
+	got := v.at(sign(t, newSigner(t, "", token.ES256), "at+jwt", good()), Need{}, start)
+	wantReason(t, got, token.BadSignature)
+	if strings.Count(got.Detail, "SHA256:") != 2 || !strings.Contains(got.Detail, "3 more") {
+		t.Errorf("detail = %q", got.Detail)
+	}
+}
+
+// What a stranger writes into a token does not fill the log.
+func TestDetailsAreBounded(t *testing.T) {
+	key := newSigner(t, "k1", token.ES256)
+	v := only(t, Issuer{}, key)
+	long := strings.Repeat("é", 900)
+	for _, c := range []claims{{"iss": long}, {"aud": []string{long, long + "2", long + "3", long + "4"}}, {"scope": long}, {"client_id": long}} {
+		got := v.at(sign(t, key, "at+jwt", good().with(c)), Need{Scopes: []string{"orders.delete"}, Clients: []string{"web"}}, start)
+		if got.Accepted() || len(got.Detail) > 1000 || !utf8.ValidString(got.Detail) {
+			t.Errorf("%q: %d bytes: %q", got.Reason, len(got.Detail), got.Detail)
+		}
 	}
 }
 
