@@ -3,7 +3,6 @@ package oauth
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -49,15 +48,15 @@ type metadata struct {
 // discover reads the issuer's metadata where RFC 8414 puts it, else where
 // OpenID Connect does.
 func (c client) discover(ctx context.Context, issuer string) (metadata, error) {
-	var failures []error
+	err := ErrUnreachable
 	for _, place := range places(issuer) {
-		m, err := c.metadata(ctx, place, issuer)
-		if err == nil {
+		m, failure := c.metadata(ctx, place, issuer)
+		if failure == nil {
 			return m, nil
 		}
-		failures = append(failures, err)
+		err = fmt.Errorf("%w; %w", err, failure)
 	}
-	return metadata{}, fmt.Errorf("%w: %w", ErrUnreachable, errors.Join(failures...))
+	return metadata{}, err
 }
 
 func places(issuer string) []string {

@@ -30,7 +30,7 @@ const (
 // The answers that are no. The server's words are wrapped around them.
 var (
 	ErrNotFound = errors.New("not found")              // 404
-	ErrConflict = errors.New("it is there already")    // 409: the id is taken, or belongs to the file
+	ErrConflict = errors.New("the id is taken")        // 409: the id is taken, or belongs to the file
 	ErrWaiting  = errors.New("a successor waits")      // 425: keys rotate
 	ErrInvalid  = errors.New("the request is wrong")   // 400
 	ErrDown     = errors.New("no server is running")   // nothing listens on the socket

@@ -94,13 +94,15 @@ func tell(w io.Writer, err error) int {
 	case errors.As(err, &wrong):
 		fmt.Fprintf(w, "longcase: %s\nusage: %s\n", oneLine(wrong.err), wrong.line)
 		return exitUsage
-	case errors.As(err, &e):
-		if e.err != nil {
-			fmt.Fprintf(w, "longcase: %s\n", e.err)
-		}
+	case errors.As(err, &e) && e.err == nil:
 		return e.code
 	}
-	fmt.Fprintf(w, "longcase: %s\n", err)
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(w, "longcase: %s\n", strings.TrimRight(line, "\n"))
+	}
+	if e != nil {
+		return e.code
+	}
 	return exitUsage
 }
 

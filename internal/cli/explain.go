@@ -142,7 +142,7 @@ func explainJWT(raw string, now time.Time) (explanation, bool) {
 	x.rows = t.words()
 	for _, f := range findings {
 		if f.found(t, now) {
-			x.Problems = append(x.Problems, problem{f.says(t), f.remedy})
+			x.Problems = append(x.Problems, problem{f.says(t, now), f.remedy})
 		}
 	}
 	return x, true
@@ -227,7 +227,10 @@ func (t jwt) title() string {
 	case "logout+jwt":
 		s = "A logout token (OpenID Connect)"
 	}
-	if alg := text(t.header["alg"]); alg != "" {
+	switch alg := text(t.header["alg"]); {
+	case strings.EqualFold(alg, "none"):
+		return s + ", not signed."
+	case alg != "":
 		s += ", signed " + clean(alg)
 	}
 	if kid := text(t.header["kid"]); kid != "" {

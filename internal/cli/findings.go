@@ -13,7 +13,7 @@ const longLife = time.Hour
 // finding is one row of what can be wrong with a token that is well formed.
 type finding struct {
 	found  func(t jwt, now time.Time) bool
-	says   func(t jwt) string
+	says   func(t jwt, now time.Time) string
 	remedy string
 }
 
@@ -21,7 +21,7 @@ func lacks(claim string) func(jwt, time.Time) bool {
 	return func(t jwt, _ time.Time) bool { return text(t.claims[claim]) == "" }
 }
 
-func says(s string) func(jwt) string { return func(jwt) string { return s } }
+func says(s string) func(jwt, time.Time) string { return func(jwt, time.Time) string { return s } }
 
 // findings is read only, in the order in which people care.
 var findings = []finding{
@@ -34,9 +34,11 @@ var findings = []finding{
 	{func(t jwt, now time.Time) bool {
 		return t.window.State == "not_yet_valid" || t.window.Issued.After(now)
 	},
-		says("it begins in the future"), "check NTP on the issuer and on this host"},
+		func(t jwt, now time.Time) string { return "it begins " + away(t.window.begin(), now) }, "check NTP on the issuer and on this host"},
 	{func(t jwt, _ time.Time) bool { return t.window.Life > longLife.Seconds() },
-		func(t jwt) string { return "it lives for " + span(time.Duration(t.window.Life)*time.Second) },
+		func(t jwt, _ time.Time) string {
+			return "it lives for " + span(time.Duration(t.window.Life)*time.Second)
+		},
 		"issue tokens for minutes; whoever steals this one has it that long"},
 	{func(t jwt, _ time.Time) bool { return t.window.begin().IsZero() },
 		says("iat and nbf are missing: its life cannot be judged"), "have the issuer set iat"},
@@ -44,7 +46,7 @@ var findings = []finding{
 	{func(t jwt, _ time.Time) bool { return strings.Contains(text(t.claims["aud"]), "*") },
 		says("aud is a wildcard: every service may take it"), "ask for a token with one audience"},
 	{func(t jwt, _ time.Time) bool { list, _ := t.claims["aud"].([]any); return len(list) > 1 },
-		func(t jwt) string {
+		func(t jwt, _ time.Time) string {
 			list, _ := t.claims["aud"].([]any)
 			return fmt.Sprintf("aud lists %d audiences: each can use it at the others", len(list))
 		},

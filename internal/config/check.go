@@ -40,8 +40,9 @@ func (l *loader) check(cfg *Config) {
 	}
 	if cfg.Agent != nil {
 		for _, name := range slices.Sorted(maps.Keys(cfg.Agent.Credentials)) {
-			c := cfg.Agent.Credentials[name]
-			l.oneOf(c, "agent.credentials", &c.Secret, &c.Key)
+			if c := cfg.Agent.Credentials[name]; c.Kind == "oauth2" {
+				l.oneOf(c, "agent.credentials", &c.Secret, &c.Key)
+			}
 		}
 	}
 }
@@ -70,7 +71,8 @@ func (l *loader) listener(room string, block any, r *Listener) {
 	switch {
 	case r.Plain && l.given(&r.TLS):
 		l.wrong(&r.Plain, "", "%s.plain contradicts %s.tls: one of the two", room, room)
-	case !r.Plain && !l.given(&r.TLS) && l.given(&r.Listen) && r.Listen != "" && !loopbackAddress(r.Listen):
+	case r.Plain || l.given(&r.TLS) || !l.given(&r.Listen) || checkAddress(r.Listen) != nil:
+	case !loopbackAddress(r.Listen):
 		l.wrong(&r.Listen, "", "%s.listen %s is plain http beyond loopback: give tls, or plain: true if TLS ends in front", room, r.Listen)
 	}
 }
@@ -240,7 +242,7 @@ func (l *loader) discovery(a *Accept) {
 		return
 	}
 	if f := checkURL(a.Issuer); f != nil {
-		l.wrong(&a.Issuer, f.near, "gate.accept.issuer %s, and neither jwks nor secret is given", f.message)
+		l.wrong(&a.Issuer, f.near, "gate.accept.issuer %s (its keys come by discovery, unless jwks or secret is given)", f.message)
 	}
 }
 
@@ -312,7 +314,7 @@ func (l *loader) revocations(r *Revocations, accept []Accept, is *Issuer) {
 	for _, a := range accept {
 		accepted = append(accepted, a.Issuer)
 	}
-	if r.Follow != "" && len(accept) > 0 && !slices.Contains(accepted, r.Follow) {
+	if checkURL(r.Follow) == nil && len(accept) > 0 && !slices.Contains(accepted, r.Follow) {
 		l.wrong(&r.Follow, nearest(r.Follow, accepted), "gate.revocations.follow %s is not among gate.accept", quote(r.Follow))
 		return
 	}

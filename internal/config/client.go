@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -32,9 +33,9 @@ func CheckClient(c Client, t Lifetimes) error {
 	if !errors.As(err, &problems) {
 		return err
 	}
-	var messages []error
+	messages := make([]string, 0, len(problems))
 	for _, p := range problems {
-		messages = append(messages, errors.New(p.Message))
+		messages = append(messages, p.Message)
 	}
-	return errors.Join(messages...)
+	return errors.New(strings.Join(messages, "; "))
 }

@@ -15,14 +15,14 @@ import (
 // block reads the keys of a mapping into a struct and fills in its defaults.
 func (l *loader) block(v reflect.Value, n *yaml.Node, path string) {
 	l.at[v.Addr().Interface()] = n
+	fields := fieldsOf(v.Type())
 	if n.Kind != yaml.MappingNode {
-		l.wrongKind(n, path, "keys and values")
+		l.wrongKind(n, path, keysOf(fields))
 		return
 	}
 	if l.laterKind(n, path) {
 		return
 	}
-	fields := fieldsOf(v.Type())
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
@@ -99,6 +99,9 @@ func (l *loader) laterKind(n *yaml.Node, path string) bool {
 // value reads one value into its field, whatever its type.
 func (l *loader) value(v reflect.Value, n *yaml.Node, f field, path string) {
 	l.at[v.Addr().Interface()] = n
+	if n.Kind == yaml.AliasNode { // refused already
+		return
+	}
 	switch p := v.Addr().Interface().(type) {
 	case *time.Duration:
 		l.duration(p, n, f, path)
@@ -169,7 +172,7 @@ func (l *loader) list(v reflect.Value, n *yaml.Node, f field, path string) {
 // names reads a mapping whose keys the user chooses.
 func (l *loader) names(v reflect.Value, n *yaml.Node, path string) {
 	if n.Kind != yaml.MappingNode {
-		l.wrongKind(n, path, "names with keys and values")
+		l.wrongKind(n, path, []string{"names"})
 		return
 	}
 	v.Set(reflect.MakeMap(v.Type()))
@@ -189,8 +192,8 @@ func (l *loader) names(v reflect.Value, n *yaml.Node, path string) {
 	}
 }
 
-func (l *loader) wrongKind(n *yaml.Node, path, want string) {
-	l.fail(n, "", "%s holds %s, not %s", path, want, kindOf(n))
+func (l *loader) wrongKind(n *yaml.Node, path string, keys []string) {
+	l.fail(n, "", "%s holds keys (%s), not %s", path, strings.Join(keys, ", "), kindOf(n))
 }
 
 func (l *loader) boolean(v reflect.Value, n *yaml.Node, path string) {
@@ -335,5 +338,8 @@ func isFileReference(n *yaml.Node) bool {
 // sentence makes a doc comment continue a message.
 func sentence(doc string) string {
 	doc = strings.TrimSuffix(doc, ".")
+	if doc[1:2] != strings.ToLower(doc[1:2]) { // PEM
+		return doc
+	}
 	return strings.ToLower(doc[:1]) + doc[1:]
 }

@@ -21,14 +21,14 @@ var patterns = map[string]struct {
 	form *regexp.Regexp
 	says string
 }{
-	"scope":         {regexp.MustCompile(`^[!#-\[\]-~]+$`), "is one scope without spaces or quotes; each scope is an item of its own"},
-	"client":        {regexp.MustCompile(`^[!-)+-~]{1,256}$`), "is a client id: printable ASCII without spaces and *"},
-	"name":          {regexp.MustCompile(`^[^\s](.{0,254}[^\s])?$`), "neither begins nor ends with a space"},
-	"method":        {regexp.MustCompile(`^[A-Z][A-Z-]*$`), "is an HTTP method in capitals"},
-	"issuer":        {regexp.MustCompile(`^[^\s*]+$`), "is one issuer, without spaces and wildcards"},
+	"scope":         {regexp.MustCompile(`^[!#-\[\]-~]+$`), "is not one scope: no spaces, quotes or backslashes; each scope is an item of its own"},
+	"client":        {regexp.MustCompile(`^[!-)+-~]{1,256}$`), "is not a client id: at most 256 printable ASCII characters, no spaces, no *"},
+	"name":          {regexp.MustCompile(`^[^\s](.{0,254}[^\s])?$`), "begins or ends with a space, or is longer than 256 characters"},
+	"method":        {regexp.MustCompile(`^[A-Z][A-Z-]*$`), "is not an HTTP method in capitals"},
+	"issuer":        {regexp.MustCompile(`^[^\s*]+$`), "is not one issuer: no spaces, no wildcards"},
 	"secret-hash":   {regexp.MustCompile(`^sha256\$[A-Za-z0-9_-]{43}$`), "is not a hash that 'longcase client secret' prints (sha256$…); a chosen secret cannot be used"},
 	"password-hash": {regexp.MustCompile(`^\$argon2id\$v=19\$m=\d{1,7},t=\d{1,3},p=\d{1,3}\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{22,}$`), "is not a hash that 'longcase user password' prints ($argon2id$…)"},
-	"credential":    {regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`), "is named with letters, digits, dots, dashes and underscores"},
+	"credential":    {regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`), "is not a name of letters, digits, dots, dashes and underscores"},
 }
 
 // checkText judges s by the rule named is.
@@ -57,7 +57,10 @@ func checkText(is, s string) *fault {
 	if is == "method" && p.form.MatchString(strings.ToUpper(s)) {
 		near = strings.ToUpper(s)
 	}
-	return wrong(p.says, near)
+	if strings.HasSuffix(is, "-hash") { // it may be the secret itself
+		return wrong(p.says, "")
+	}
+	return wrong(quote(s)+" "+p.says, near)
 }
 
 func checkName(s string) *fault { return checkText("credential", s) }
