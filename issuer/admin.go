@@ -154,8 +154,11 @@ func instant(before, now time.Time) time.Time {
 func (is *Issuer) revokeAll(ctx context.Context, kind store.RevocationKind, value string, f SessionFilter) (int, error) {
 	now := is.cfg.Now()
 	f.Before = instant(f.Before, now)
-	end := now.Add(max(is.cfg.Lifetimes.MaxAccess, is.loginLife()))
-	if err := is.add(ctx, store.Revocation{Kind: kind, Value: value, Before: f.Before, End: accepted(end)}); err != nil {
+	life := is.cfg.Lifetimes.MaxAccess
+	if kind == store.RevokedSubject { // sign-ins too
+		life = max(life, is.loginLife())
+	}
+	if err := is.add(ctx, store.Revocation{Kind: kind, Value: value, Before: f.Before, End: accepted(now.Add(life))}); err != nil {
 		return 0, fmt.Errorf("issuer: revoke %s %q: %w", kind, value, err)
 	}
 	is.tellEnded(ctx, Event{Client: f.Client, Subject: f.Subject, Reason: "everything before " + f.Before.Format(time.RFC3339) + " ended by administration"})

@@ -63,24 +63,33 @@ func (e *early) ready() error {
 	return nil
 }
 
-// apply remembers entries. The earliest of two instants of one client or
-// subject is contained in the latest.
+// apply remembers entries and wakes the followers if one of them is new: a
+// store may repeat itself.
 func (e *early) apply(entries []store.Revocation) {
-	if len(entries) == 0 {
-		return
-	}
+	news := false
 	for _, r := range entries {
-		name := named{r.Kind, r.Value}
-		switch r.Kind {
-		case store.RevokedClient, store.RevokedSubject:
-			b := e.befores[name]
-			e.befores[name] = before{later(b.instant, r.Before), later(b.end, r.End)}
-		default:
-			e.names[name] = later(e.names[name], r.End)
-		}
+		news = e.remember(r) || news
 	}
-	close(e.changed)
-	e.changed = make(chan struct{})
+	if news {
+		close(e.changed)
+		e.changed = make(chan struct{})
+	}
+}
+
+// remember reports whether r says something new. The earlier of two instants of
+// one client or subject is contained in the later.
+func (e *early) remember(r store.Revocation) bool {
+	name := named{r.Kind, r.Value}
+	switch r.Kind {
+	case store.RevokedClient, store.RevokedSubject:
+		known := e.befores[name]
+		e.befores[name] = before{later(known.instant, r.Before), later(known.end, r.End)}
+		return e.befores[name] != known
+	default:
+		known := e.names[name]
+		e.names[name] = later(known, r.End)
+		return e.names[name] != known
+	}
 }
 
 func later(a, b time.Time) time.Time {

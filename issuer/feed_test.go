@@ -154,6 +154,12 @@ func TestTheFeedIsForThoseWhoMayFollow(t *testing.T) {
 	wantError(t, r.post("/revocations", "client_id", "web"), 403, "access_denied")
 	r.engine.arm(1, errDisk, false)
 	wantError(t, ask("gate", testSecret, ""), 503, "temporarily_unavailable")
+	r.engine.heal()
+	head := httptest.NewRequest(http.MethodHead, testURL+"/revocations", nil)
+	head.SetBasicAuth("gate", url.QueryEscape(testSecret))
+	if got := r.do(head); got.Status != 200 || got.Header.Get("Content-Type") != eventStream {
+		t.Errorf("HEAD: %d %v", got.Status, got.Header)
+	}
 	if r.is.streams.Load() != 0 {
 		t.Error("a feed is still counted")
 	}
@@ -205,6 +211,41 @@ func TestAFollowerInThisProcess(t *testing.T) {
 		stop()
 		running.Wait()
 	})
+}
+
+// TestAFollowerEndsWithItsRight takes revocations: true from a client whose
+// feed is open.
+func TestAFollowerEndsWithItsRight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		done := make(chan reply)
+		go func() {
+			req := httptest.NewRequest(http.MethodGet, testURL+"/revocations", nil)
+			req.SetBasicAuth("gate", url.QueryEscape(testSecret))
+			done <- r.do(req)
+		}()
+		synctest.Wait()
+		r.change("gate", func(c *Client) { c.Revocations = false })
+		if got := <-done; strings.Count(string(got.Body), "event: live") != 1 {
+			t.Errorf("%q", got.Body)
+		}
+	})
+}
+
+func TestARepeatedEntryWakesNobody(t *testing.T) {
+	r := newRig(t)
+	one := store.Revocation{Kind: store.RevokedSubject, Value: "alice", Before: r.now(), End: r.now().Add(time.Hour)}
+	r.is.early.apply([]store.Revocation{one})
+	change := r.is.early.change()
+	r.is.early.apply([]store.Revocation{one})
+	select {
+	case <-change:
+		t.Error("woken by what is known")
+	default:
+	}
+	one.Before = one.Before.Add(time.Second)
+	r.is.early.apply([]store.Revocation{one})
+	<-change
 }
 
 func TestWhatIsOverIsForgotten(t *testing.T) {

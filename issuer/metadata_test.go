@@ -15,7 +15,9 @@ import (
 // TestChecklist18 asks for every document and holds it against what is served.
 func TestChecklist18MetadataIsWhatIsServed(t *testing.T) {
 	r := newRig(t)
-	get := func(path string) reply { return r.do(httptest.NewRequest(http.MethodGet, "https://tokens.test"+path, nil)) }
+	get := func(path string) reply {
+		return r.do(httptest.NewRequest(http.MethodGet, "https://tokens.test"+path, nil))
+	}
 	first := get("/.well-known/oauth-authorization-server/tenant")
 	for _, path := range []string{"/.well-known/openid-configuration/tenant", "/tenant/.well-known/openid-configuration"} {
 		if got := get(path); got.Status != 200 || string(got.Body) != string(first.Body) || got.Header.Get("ETag") != first.Header.Get("ETag") {

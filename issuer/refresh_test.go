@@ -373,7 +373,7 @@ func TestAStoreThatFailsIsNeverASuccess(t *testing.T) {
 		make func(*testing.T, *rig) (attempt func() reply, holds func(last reply) bool)
 	}{
 		{"refresh", refreshFlow}, {"reuse", reuseFlow}, {"code", codeFlow}, {"code used twice", codeAgainFlow},
-		{"revoke a session", revokeSessionFlow}, {"revoke a token", revokeTokenFlow},
+		{"revoke a session", revokeSessionFlow}, {"revoke a token", revokeTokenFlow}, {"assertion", assertionFlow},
 	}
 	faults := map[string]struct {
 		err  error
@@ -474,6 +474,15 @@ func revokeTokenFlow(t *testing.T, r *rig) (func() reply, func(reply) bool) {
 	first := r.session(t, "web")
 	return func() reply { return r.post("/revoke", "client_id", "web", "token", first.text("access_token")) }, func(got reply) bool {
 		return got.Status == 200 && !r.active(t, first.text("access_token"))
+	}
+}
+
+// assertionFlow: after a failure the assertion counts as used; it never works
+// twice.
+func assertionFlow(t *testing.T, r *rig) (func() reply, func(reply) bool) {
+	assertion := r.assertion(t, nil)
+	return func() reply { return r.assert(assertion) }, func(got reply) bool {
+		return (got.Status == 200 || got.Status == 401) && r.assert(assertion).Status == 401
 	}
 }
 

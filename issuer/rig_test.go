@@ -198,7 +198,9 @@ func formRequest(path, body string) *http.Request {
 }
 
 // post sends a form of pairs; a pair whose value is "-" is left out.
-func (r *rig) post(path string, pairs ...string) reply { return r.do(formRequest(path, pairsOf(pairs).Encode())) }
+func (r *rig) post(path string, pairs ...string) reply {
+	return r.do(formRequest(path, pairsOf(pairs).Encode()))
+}
 
 // basic sends a form of pairs, authenticated by HTTP Basic.
 func (r *rig) basic(path, id, secret string, pairs ...string) reply {
@@ -285,6 +287,9 @@ func wantError(t testing.TB, got reply, status int, code string) {
 	t.Helper()
 	if got.Status != status || got.text("error") != code || got.text("error_description") == "" {
 		t.Errorf("got %d %s, want %d %s with a description", got.Status, got.Body, status, code)
+	}
+	if strings.ContainsFunc(got.text("error_description"), func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+		t.Errorf("RFC 6749 section 5.2 forbids a character of %q", got.text("error_description"))
 	}
 	wantNoStore(t, got)
 }

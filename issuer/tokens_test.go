@@ -79,7 +79,9 @@ func TestChecklist52WhatIsOverSaysOnlyThat(t *testing.T) {
 			_, err := r.is.RevokeAllBefore(t.Context(), time.Time{})
 			return err
 		},
-		"key in the feed": func(t *testing.T, r *rig, one reply) error { return r.is.RevokeKey(t.Context(), kid(r, one.text("access_token"))) },
+		"key in the feed": func(t *testing.T, r *rig, one reply) error {
+			return r.is.RevokeKey(t.Context(), kid(r, one.text("access_token")))
+		},
 		"key withdrawn": func(t *testing.T, r *rig, one reply) error {
 			return r.ring.Revoke(t.Context(), kid(r, one.text("access_token")), r.now())
 		},

@@ -15,6 +15,7 @@ import (
 const (
 	writeTimeout = 10 * time.Second // for one batch to a slow follower
 	maxCursor    = 1 << 10          // bytes
+	eventStream  = "text/event-stream"
 )
 
 // serveFeed answers GET and POST /revocations with server-sent events: the live
@@ -30,6 +31,11 @@ func (is *Issuer) serveFeed(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer is.streams.Add(-1)
+	if r.Method == http.MethodHead {
+		w.Header().Set("Content-Type", eventStream)
+		noStore(w.Header())
+		return
+	}
 	is.tell(r.Context(), is.cfg.Hooks.Followed, "feed opened", c.event)
 	s := &stream{is: is, w: w, control: http.NewResponseController(w), client: c.client.ID}
 	if err := is.follow(r.Context(), since, s); err != nil && r.Context().Err() == nil && !errors.Is(err, errOver) {
@@ -146,7 +152,7 @@ func (s *stream) begin() {
 	s.control.SetReadDeadline(time.Time{}) //nolint:errcheck // as above
 	h := s.w.Header()
 	noStore(h)
-	h.Set("Content-Type", "text/event-stream")
+	h.Set("Content-Type", eventStream)
 	h.Set("X-Accel-Buffering", "no")
 	s.w.WriteHeader(http.StatusOK)
 }

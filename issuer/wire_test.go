@@ -379,3 +379,15 @@ func TestPathsAndMethods(t *testing.T) {
 		}
 	}
 }
+
+// TestChecklist23 draws many token ids: 128 bits each, none twice.
+func TestChecklist23TokenIDsDoNotCollide(t *testing.T) {
+	seen := map[string]bool{}
+	for range long(1_000_000) {
+		id := newJTI()
+		if len(id) != 22 || seen[id] {
+			t.Fatalf("%q came twice or is short", id)
+		}
+		seen[id] = true
+	}
+}
