@@ -12,7 +12,9 @@ import (
 )
 
 // Retire implements store.Engine. It writes one range deletion per kind; the
-// bytes come back a few seconds later, when Pebble has dropped the files.
+// bytes come back a few seconds later, when Pebble has dropped the files that
+// the ranges cover. What is still in the newest level, a few memtables, goes
+// when that level is next compacted.
 func (e *Engine) Retire(ctx context.Context, before time.Time) (int, error) {
 	if err := e.enter(ctx); err != nil {
 		return 0, err
