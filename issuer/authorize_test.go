@@ -65,7 +65,7 @@ func TestARefusedRequestGoesBackToTheClient(t *testing.T) {
 		{"short challenge", []string{"code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw"}, "invalid_request"},
 		{"padded challenge", []string{"code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM="}, "invalid_request"},
 		{"challenge with loose bits", []string{"code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cN"}, "invalid_request"},
-		{"challenge with a line feed", []string{"code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-c\n"}, "invalid_request"},
+		{"challenge with a line feed", []string{"code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM\n"}, "invalid_request"},
 		{"unknown scope", []string{"scope", "openid admin"}, "invalid_scope"},
 		{"scope in capitals", []string{"scope", "OPENID"}, "invalid_scope"},
 		{"unknown audience", []string{"resource", "https://bills.test"}, "invalid_target"},

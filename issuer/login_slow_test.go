@@ -44,13 +44,14 @@ func TestAnAttemptThatWasNotJudgedTakesBackItselfOnly(t *testing.T) {
 		s.begin(who, now)
 	}
 	for range 10 {
+		now = now.Add(longestWait)
 		s.begin(who, now)
 		s.undo(who)
-		now = now.Add(longestWait)
 	}
+	now = now.Add(longestWait)
 	s.begin(who, now)
-	if wait := s.begin(who, now); wait == 0 {
-		t.Error("the failures before are forgotten")
+	if wait := s.begin(who, now); wait != time.Second {
+		t.Errorf("the fifth failure makes wait %s, want 1s: others are counted or forgotten", wait)
 	}
 	s.undo(attempt{"nobody", ""})
 }

@@ -116,7 +116,11 @@ func TestACodeIsForItsVerifierRedirectURIAndTime(t *testing.T) {
 	}
 	p := newPortal(t, nil)
 	b := p.browser(t)
-	code := b.signIn("alice", request()).Get("code")
+	code := b.signIn("alice", request("redirect_uri", "-")).Get("code")
+	if got, answer := b.redeem(code, "redirect_uri", ""); got.AccessToken == "" {
+		t.Errorf("redirect URI left out twice: %s %s", answer.Status, answer.body)
+	}
+	code = b.get("/authorize", request()).answer(t, callback).Get("code")
 	p.clock.advance(61 * time.Second)
 	if got, _ := b.redeem(code); got.Error != "invalid_grant" {
 		t.Errorf("61 s later: %v", got)
