@@ -8,7 +8,6 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,7 +18,7 @@ import (
 // still at LONGCASE_TEST_NOW (Unix seconds), if that is set.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"longcase": func() {
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 		defer stop()
 		env := Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}
 		if at, err := strconv.ParseInt(os.Getenv("LONGCASE_TEST_NOW"), 10, 64); err == nil {
