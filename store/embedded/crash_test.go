@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -208,4 +209,39 @@ func (l *load) missingSession(t *testing.T, e *Engine, i int, generation uint64)
 		t.Errorf("generation %d is half written", got.Generation)
 	}
 	return 0
+}
+
+// TestARetiredBucketStaysRetiredThroughACrash: the range deletion and the
+// watermark are one write.
+func TestARetiredBucketStaysRetiredThroughACrash(t *testing.T) {
+	ctx, clock := context.Background(), newAt()
+	begin := clock.now()
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range storetest.Count(200) {
+		clock.set(begin)
+		disk := vfs.NewCrashableMem()
+		cfg := Config{Dir: "store", FS: disk, Now: clock.now, Log: quiet()}
+		over, kept := newSession(begin, time.Minute), newSession(begin, 12*time.Hour)
+		var image *vfs.MemFS
+		reopen(t, cfg, func(e *Engine) {
+			must(t, e.Sessions().Create(ctx, over))
+			must(t, e.Sessions().Create(ctx, kept))
+			clock.set(over.ID.Bucket())
+			_, err := e.Retire(ctx, clock.now())
+			must(t, err)
+			image = disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
+		})
+		clock.set(begin)
+		cfg.FS = image
+		reopen(t, cfg, func(e *Engine) {
+			if _, err := e.Sessions().Load(ctx, over.ID); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("Load of what was retired = %v, want ErrNotFound", err)
+			}
+			if err := e.Sessions().Create(ctx, over); !errors.Is(err, store.ErrEnded) {
+				t.Errorf("Create in the retired bucket = %v, want ErrEnded", err)
+			}
+			_, err := e.Sessions().Load(ctx, kept.ID)
+			must(t, err)
+		})
+	}
 }
