@@ -580,6 +580,30 @@ func TestTheTimelineIsKeptAfterAnOutageOfTheStore(t *testing.T) {
 	})
 }
 
+func TestARingThatRotatesTooFastWaitsForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := memory.New(memory.Config{}).Registry()
+		k := run(t, load(t, r, func(c *keys.Config) { c.Rotate, c.PublishAhead = time.Second, time.Second }))
+		for range 1200 { // tokens live longer than 600 keys sign
+			time.Sleep(time.Second)
+			now := time.Now()
+			if kid := signing(t, k, now); !shows(t, k, kid, now) {
+				t.Fatal("the key that signs is not shown")
+			}
+			if n := len(k.List(now)); n > 24 {
+				t.Fatalf("%d keys", n)
+			}
+		}
+		if _, err := k.Rotate(t.Context(), "", time.Now()); !errors.Is(err, keys.ErrWaiting) {
+			t.Errorf("Rotate = %v", err)
+		}
+		if err := k.Revoke(t.Context(), signing(t, k, time.Now()), time.Now()); err != nil {
+			t.Errorf("Revoke = %v", err)
+		}
+		signing(t, k, time.Now())
+	})
+}
+
 func TestKeysThatWereRemovedFromTheStoreAreMadeAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := memory.New(memory.Config{}).Registry()

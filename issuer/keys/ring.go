@@ -111,7 +111,7 @@ func (ed *edit) publish(alg token.Algorithm) error {
 	if err != nil {
 		return err
 	}
-	ring, err := ed.record.ring().Publish(made.ID, alg, ed.now, ed.k.policy)
+	ring, err := ed.record.ring().Prune(ed.now).Publish(made.ID, alg, ed.now, ed.k.policy)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,8 @@ func (ed *edit) forge(alg token.Algorithm) (storedKey, error) {
 }
 
 // Rotate publishes a successor of algorithm alg (empty: the configured one),
-// which signs after PublishAhead. ErrWaiting if one waits already.
+// which signs after PublishAhead. ErrWaiting if one waits already, or if older
+// keys have to go first.
 func (k *Keyring) Rotate(ctx context.Context, alg token.Algorithm, now time.Time) (KeyInfo, error) {
 	if alg != "" && !canSign(alg) {
 		return KeyInfo{}, fmt.Errorf("keys: %q cannot sign here: want ES256, ES384, RS256, PS256 or EdDSA", alg)
@@ -178,7 +179,11 @@ func (ed *edit) rotate(alg token.Algorithm, id string) error {
 	if waits {
 		return fmt.Errorf("%w: key %q, which signs from %s", ErrWaiting, next.ID, next.Active.Format(time.RFC3339))
 	}
-	return ed.publish(alg)
+	err := ed.publish(alg)
+	if errors.Is(err, jwks.ErrFull) {
+		return fmt.Errorf("%w: %w", ErrWaiting, err)
+	}
+	return err
 }
 
 // Revoke takes a key out of the set at once and forgets its private half. If it

@@ -1,8 +1,10 @@
 package remote
 
 import (
+	"net/http"
 	"net/netip"
 	"testing"
+	"time"
 )
 
 func TestOnlyPublicAddressesAreDialled(t *testing.T) {
@@ -47,4 +49,16 @@ func TestOnlyPublicAddressesAreDialled(t *testing.T) {
 	if isPublic(netip.Addr{}) {
 		t.Error("the zero address is public")
 	}
+}
+
+func FuzzAge(f *testing.F) {
+	f.Add("public, max-age=300", "20")
+	f.Add(`MAX-AGE="60", no-cache`, "-1")
+	f.Add("max-age=99999999999999999999,,=", "99999999999999999999")
+	f.Fuzz(func(t *testing.T, control, spent string) {
+		got := age(http.Header{"Cache-Control": {control}, "Age": {spent}})
+		if nap := renewal(got); got < 0 || got > 24*time.Hour || nap < minAge || nap > maxAge {
+			t.Errorf("age %s, renewed after %s", got, nap)
+		}
+	})
 }

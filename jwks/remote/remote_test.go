@@ -384,6 +384,21 @@ func TestARotationIsSeenBeforeTheNewKeySigns(t *testing.T) {
 	})
 }
 
+func TestQuickRotationsAreAllSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := newIssuer("0")
+		s := run(t, is, nil)
+		for i := range 5 {
+			kid := fmt.Sprint(i)
+			is.publish(kid)
+			if err := ask(s, kid); err != nil {
+				t.Errorf("key %s, 5 s after the last one: %v", kid, err)
+			}
+			time.Sleep(5 * time.Second)
+		}
+	})
+}
+
 func TestTheFeedsWordFetchesAtOnceAndDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := newIssuer("a")

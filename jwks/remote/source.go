@@ -112,9 +112,9 @@ func newFlight() *flight { return &flight{done: make(chan struct{})} }
 
 // Keys returns the issuer's keys for kid (empty: any) and alg. A key that is in
 // the set costs one atomic load. For another one it waits up to 2 s, and no
-// longer than ctx allows, for a fetch that all callers share; there is at most
-// one such fetch in 30 s. The error is an *token.Error with UnknownKey or
-// KeysUnavailable.
+// longer than ctx allows, for a fetch that all callers share; after one that
+// does not bring the key there is none for 30 s. The error is an *token.Error
+// with UnknownKey or KeysUnavailable.
 func (s *Source) Keys(ctx context.Context, kid string, alg token.Algorithm) ([]token.Key, error) {
 	if keys := s.find(kid, alg); len(keys) > 0 {
 		return keys, nil
@@ -137,6 +137,7 @@ func (s *Source) Keys(ctx context.Context, kid string, alg token.Algorithm) ([]t
 			return nil, s.refuse(kid, alg)
 		}
 		if keys := s.find(kid, alg); len(keys) > 0 {
+			s.refund()
 			return keys, nil
 		}
 		s.remember(kid, alg)
@@ -192,6 +193,14 @@ func (s *Source) want() *flight {
 	default:
 	}
 	return s.wanted
+}
+
+// refund ends the cool-down: the kid was the issuer's, who may change keys again
+// soon. Strangers cannot cause it.
+func (s *Source) refund() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = time.Time{}
 }
 
 // remember that a good fetch did not bring the key: the same stranger's token
