@@ -55,21 +55,11 @@ func (o ownKeys) Keys(_ context.Context, kid string, alg token.Algorithm) ([]tok
 	return found, nil
 }
 
-// secretKey verifies HS256.
-type secretKey struct{ key token.Key }
-
-// Keys implements verify.Keys; a shared secret has no kid, so any will do.
-func (s secretKey) Keys(_ context.Context, _ string, alg token.Algorithm) ([]token.Key, error) {
-	if alg != token.HS256 {
-		return nil, token.Refuse(token.UnknownKey, "only HS256 has a key here")
-	}
-	return []token.Key{s.key}, nil
-}
-
+// newSecretKey verifies HS256. A shared secret has no kid, so any will do.
 func newSecretKey(what string, secret []byte) (verify.Keys, error) {
 	key, err := token.NewKey("", token.HS256, secret)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	return secretKey{key}, nil
+	return verify.Fixed{key}, nil
 }
