@@ -150,9 +150,13 @@ func (w *world) authorizeURL(l login, extra ...string) string {
 // redeem exchanges the code of a login.
 func (w *world) redeem(l login) answer {
 	w.t.Helper()
+	return w.hideAll(send(w.t, w.redeemRequest(l)))
+}
+
+func (w *world) redeemRequest(l login) *http.Request {
 	r := form(w.Issuer+"/token", w.identify(l.client, "grant_type", "authorization_code", "code", l.code,
 		"redirect_uri", callback, "code_verifier", l.verifier)...)
-	return w.hideAll(send(w.t, w.authenticate(l.client, r)))
+	return w.authenticate(l.client, r)
 }
 
 // refresh asks for the next generation.

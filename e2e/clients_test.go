@@ -94,7 +94,7 @@ func (w *world) task(t *testing.T) map[string]any {
 		"keyed": map[string]any{
 			"id":  "keyed",
 			"jwk": jose.JSONWebKey{Key: w.key, KeyID: keyedKid, Algorithm: "ES256", Use: "sig"},
-			"pem": pemOf(t, w.key),
+			"rsa": pemOf(t, w.rsa), "rsa_kid": rsaKid,
 		},
 		"access_token": w.token("service", "orders.read"),
 	}

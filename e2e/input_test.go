@@ -114,7 +114,7 @@ func TestBadCodesAndRefreshTokens(t *testing.T) {
 	t.Run("wrong verifier", func(t *testing.T) {
 		l := w.signIn("web")
 		l.verifier = strings.Repeat("v", 43)
-		w.redeem(l).expect(t, http.StatusBadRequest, "invalid_grant")
+		w.oneLine(t, w.redeemRequest(l)).expect(t, http.StatusBadRequest, "invalid_grant")
 	})
 	t.Run("another client's code", func(t *testing.T) {
 		l := w.signIn("web")
@@ -128,7 +128,7 @@ func TestBadCodesAndRefreshTokens(t *testing.T) {
 		s := w.redeem(l)
 		s.expect(t, http.StatusOK, "")
 		w.refusedAfter(t, s.text("access_token"), func() {
-			w.redeem(l).expect(t, http.StatusBadRequest, "invalid_grant")
+			w.oneLine(t, w.redeemRequest(l)).expect(t, http.StatusBadRequest, "invalid_grant")
 		})
 		w.refresh("web", s.text("refresh_token")).expect(t, http.StatusBadRequest, "invalid_grant")
 	})
@@ -137,7 +137,7 @@ func TestBadCodesAndRefreshTokens(t *testing.T) {
 		second := w.refresh("web", first.text("refresh_token"))
 		third := w.refresh("web", second.text("refresh_token"))
 		w.refusedAfter(t, third.text("access_token"), func() {
-			w.refresh("web", first.text("refresh_token")).expect(t, http.StatusBadRequest, "invalid_grant")
+			w.oneLine(t, w.refreshRequest("web", first.text("refresh_token"))).expect(t, http.StatusBadRequest, "invalid_grant")
 		})
 		w.refresh("web", third.text("refresh_token")).expect(t, http.StatusBadRequest, "invalid_grant")
 	})
@@ -190,7 +190,7 @@ func TestBadInputAtTheGate(t *testing.T) {
 		{"another audience", get(otherAudience), 401, "wrong_audience"},
 		{"another method", w.request("DELETE", "/orders/1", good), 403, "not_allowed"},
 		{"a scope it lacks", w.request("POST", "/orders/new", good), 403, "insufficient_scope"},
-		{"a path nobody listed", w.request("GET", "/elsewhere", good), 404, ""},
+		{"a path nobody listed", w.request("GET", "/elsewhere", good), 404, "no_route"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -40,8 +42,9 @@ type world struct {
 	GateAddress        string
 	Upstream           string
 	Secret             map[string]secret
-	Password           string // hash
-	key                *ecdsa.PrivateKey
+	Password           string            // hash
+	key                *ecdsa.PrivateKey // of the client keyed
+	rsa                *rsa.PrivateKey   // its other one
 	file               string
 	plan               plan
 }
@@ -151,8 +154,8 @@ func prepare(t *testing.T, p plan) *world {
 	w.Password = strings.TrimSpace(hashPassword(t))
 	w.IssuerAddress, w.GateAddress = freeAddress(t), freeAddress(t)
 	w.Issuer, w.Gate = "http://"+w.IssuerAddress, "http://"+w.GateAddress
-	w.key = newKey(t)
-	w.write("keyed.jwks", keySet(t, w.key))
+	w.key, w.rsa = newKey(t), newRSAKey(t)
+	w.write("keyed.jwks", keySet(t, w))
 	w.Upstream = upstream(t)
 	w.file = w.write("longcase.yaml", w.fill(worldFile))
 	return w
@@ -240,12 +243,27 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-const keyedKid = "keyed-1"
-
-func keySet(t *testing.T, key *ecdsa.PrivateKey) string {
+func newRSAKey(t *testing.T) *rsa.PrivateKey {
 	t.Helper()
-	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: keyedKid, Algorithm: "ES256", Use: "sig"}}}
-	return encode(t, set)
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// The keys of the client keyed.
+const (
+	keyedKid = "keyed-1"
+	rsaKid   = "keyed-2"
+)
+
+func keySet(t *testing.T, w *world) string {
+	t.Helper()
+	return encode(t, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{
+		{Key: w.key.Public(), KeyID: keyedKid, Algorithm: "ES256", Use: "sig"},
+		{Key: w.rsa.Public(), KeyID: rsaKid, Algorithm: "RS256", Use: "sig"},
+	}})
 }
 
 func encode(t *testing.T, v any) string {
@@ -257,7 +275,7 @@ func encode(t *testing.T, v any) string {
 	return string(b)
 }
 
-func pemOf(t *testing.T, key *ecdsa.PrivateKey) string {
+func pemOf(t *testing.T, key crypto.PrivateKey) string {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {

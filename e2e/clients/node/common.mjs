@@ -17,7 +17,8 @@ export async function refuses(code, work) {
   try {
     await work()
   } catch (err) {
-    assert.equal(err.error ?? err.cause?.[0]?.parameters?.error, code, `${err}`)
+    const answer = err.response?.bodyUsed === false ? await err.response.json() : err
+    assert.equal(answer.error, code, `${err}`)
     return
   }
   assert.fail(`not refused with ${code}`)

@@ -39,8 +39,8 @@ client_credentials(
     service["id"],
 )
 keyed = task["keyed"]
-by_key = session(keyed["id"], keyed["pem"], "private_key_jwt")
-by_key.register_client_auth_method(PrivateKeyJWT(token_endpoint, alg="ES256", headers={"kid": keyed["jwk"]["kid"]}))
+by_key = session(keyed["id"], keyed["rsa"], "private_key_jwt")  # Authlib signs assertions by RSA keys only
+by_key.register_client_auth_method(PrivateKeyJWT(token_endpoint, headers={"kid": keyed["rsa_kid"]}))
 client_credentials("client credentials by private key", by_key, keyed["id"])
 
 web = task["web"]
