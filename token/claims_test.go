@@ -251,6 +251,7 @@ func TestCheckObject(t *testing.T) {
 		{"white space around", "\n{}\t", nil},
 		{"32 levels", `{"x":` + nested(31) + `}`, nil},
 		{"33 levels", `{"x":` + nested(32) + `}`, token.TooLarge},
+		{"100 neighbours of two levels", `{"x":[` + strings.Repeat(`[[]],{"a":{}},`, 50) + `1]}`, nil},
 		{"many members", manyMembers(2000, "last"), nil},
 		{"many members, one twice", manyMembers(2000, "m1999"), token.Malformed},
 		{"nothing", ``, token.Malformed},

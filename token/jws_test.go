@@ -1,7 +1,11 @@
 package token_test
 
 import (
+	"crypto"
 	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/big"
@@ -244,8 +248,25 @@ func TestSignatureOfAnotherShapeIsBadSignature(t *testing.T) {
 	}
 }
 
-// A PS256 salt is as long as the hash (RFC 7518 section 3.5), and an RS256
-// signature is none of PS256.
+// A PS256 salt is as long as the hash (RFC 7518 section 3.5).
+func TestSaltOfAnotherLengthIsBadSignature(t *testing.T) {
+	key := must(rsa.GenerateKey(rand.Reader, 2048))
+	k := must(token.NewKey("", token.PS256, key.Public()))
+	message := b64(`{"alg":"PS256"}`) + "." + b64(`{}`)
+	digest := sha256.Sum256([]byte(message))
+	for _, salt := range []int{1, 20, 31, 32, 33, 64, rsa.PSSSaltLengthAuto} {
+		sig, err := rsa.SignPSS(rand.Reader, key, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: salt})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = check(message+"."+b64(string(sig)), k)
+		if salt == sha256.Size && err != nil || salt != sha256.Size && !errors.Is(err, token.BadSignature) {
+			t.Errorf("a salt of %d bytes: %v", salt, err)
+		}
+	}
+}
+
+// An RS256 signature is none of PS256.
 func TestRSAPaddingsAreNotMixed(t *testing.T) {
 	rs, err := signers()[token.RS256].Sign("", []byte(`{}`))
 	if err != nil {
