@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -32,7 +31,7 @@ var kek = bytes.Repeat([]byte{7}, 32)
 func config(r store.Registry) keys.Config {
 	return keys.Config{
 		Registry: r, KEK: kek, Overlap: jwks.Overlap(5 * time.Minute), SessionAbsolute: 12 * time.Hour,
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Log: slog.New(slog.DiscardHandler),
 	}
 }
 

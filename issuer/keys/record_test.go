@@ -8,8 +8,35 @@ import (
 
 	"github.com/longcase/longcase/jwks"
 	"github.com/longcase/longcase/store"
+	"github.com/longcase/longcase/store/memory"
 	"github.com/longcase/longcase/token"
 )
+
+func TestAnOlderRecordIsNotTakenOver(t *testing.T) {
+	r := memory.New(memory.Config{}).Registry()
+	k, err := New(Config{Registry: r, KEK: bytes.Repeat([]byte{7}, kekSize), Overlap: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	old, err := r.Get(t.Context(), ringEntry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	revoked := k.List(now)[0].ID
+	if err := k.Revoke(t.Context(), revoked, now); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.applyRing(old); err != nil { // a watcher that is late
+		t.Fatal(err)
+	}
+	if s, err := k.Signer(now); err != nil || s.ID() == revoked {
+		t.Errorf("the revoked key signs again: %v", err)
+	}
+}
 
 // FuzzRecords reads what a damaged store may return: never a panic, and never a
 // key that this key-encryption key did not seal.

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -118,7 +117,10 @@ func (is *issuer) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errors.New("connection refused")
 	}
 	w := httptest.NewRecorder()
-	if h, ok := is.mux[r.URL.Path]; ok {
+	is.mu.Lock()
+	h, ok := is.mux[r.URL.Path]
+	is.mu.Unlock()
+	if ok {
 		h(w, r)
 	} else {
 		http.NotFound(w, r)
@@ -131,7 +133,7 @@ func (is *issuer) RoundTrip(r *http.Request) (*http.Response, error) {
 // run starts a Source on is and returns it with the func that ends it.
 func run(t *testing.T, is *issuer, change func(*remote.Config)) *remote.Source {
 	t.Helper()
-	cfg := remote.Config{Issuer: is.url, Client: &http.Client{Transport: is}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	cfg := remote.Config{Issuer: is.url, Client: &http.Client{Transport: is}, Log: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&cfg)
 	}
@@ -427,6 +429,45 @@ func TestTheFeedsWordFetchesAtOnceAndDoesNotCount(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		if n := is.fetches.Load() - before; n != 2 {
 			t.Errorf("%d fetches after the one under way, want one more 5 s later for a node that is behind", n)
+		}
+	})
+}
+
+func TestAWordBeforeTheFirstFetchIsAnsweredByIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := newIssuer("a")
+		s, err := remote.New(remote.Config{Issuer: is.url, Client: &http.Client{Transport: is}, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Refresh()
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		defer cancel()
+		if err := s.Run(ctx); !errors.Is(err, context.DeadlineExceeded) || is.fetches.Load() != 1 {
+			t.Errorf("Run = %v after %d fetches, want 1", err, is.fetches.Load())
+		}
+	})
+}
+
+func TestKeysThatMovedAreFoundByDiscovery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := newIssuer("a")
+		s := run(t, is, nil)
+		if err := ask(s, "a"); err != nil {
+			t.Fatal(err)
+		}
+		is.publish("b")
+		is.set(func() {
+			delete(is.mux, "/jwks")
+			is.mux["/keys"] = is.jwks
+			is.mux["/.well-known/oauth-authorization-server"] = func(w http.ResponseWriter, _ *http.Request) {
+				fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, is.url, is.url+"/keys")
+			}
+		})
+		s.Refresh()
+		time.Sleep(6 * time.Second)
+		if err := ask(s, "b"); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -161,7 +161,7 @@ func TestTheDialerRefusesPrivateAddresses(t *testing.T) {
 	is.url = server.URL
 	quiet := func(c *remote.Config) {
 		c.Client = nil
-		c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if err := ask(run(t, is, quiet), "a"); err != nil {
 		t.Errorf("an issuer on loopback: %v", err)
