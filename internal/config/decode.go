@@ -28,7 +28,7 @@ func (l *loader) block(v reflect.Value, n *yaml.Node, path string) {
 		key, value := n.Content[i], n.Content[i+1]
 		if f := l.key(key, fields, seen, path); f != nil {
 			l.value(v.FieldByIndex(f.index), value, *f, join(path, f.key))
-		} else if f := meant(key.Value, fields); f != nil {
+		} else if f := l.meant(key.Value, fields); f != nil {
 			l.at[v.FieldByIndex(f.index).Addr().Interface()] = key // one problem is enough
 		}
 	}
@@ -64,7 +64,10 @@ func (l *loader) key(n *yaml.Node, fields []field, seen map[string]bool, path st
 }
 
 // meant is the field that a misspelt key was for, nil if none is near.
-func meant(name string, fields []field) *field {
+func (l *loader) meant(name string, fields []field) *field {
+	if len(l.problems) > maxProblems {
+		return nil
+	}
 	near := nearest(name, keysOf(fields))
 	i := slices.IndexFunc(fields, func(f field) bool { return f.key == near })
 	if i < 0 {
@@ -74,7 +77,9 @@ func meant(name string, fields []field) *field {
 }
 
 func (l *loader) unknown(n *yaml.Node, keys []string, path string) {
-	if near := nearest(n.Value, keys); near != "" {
+	if len(l.problems) > maxProblems { // nobody will read more than their number
+		l.fail(n, "", "unknown key")
+	} else if near := nearest(n.Value, keys); near != "" {
 		l.fail(n, near, "unknown key %s", quote(n.Value))
 	} else if place := placeOf(n.Value); place != "" {
 		l.fail(n, "", "unknown key %s; it belongs under %s", quote(n.Value), place)

@@ -75,13 +75,13 @@ func (l *loader) parse(data []byte) *yaml.Node {
 		return nil
 	}
 	if err != nil {
-		l.syntax(err)
+		l.syntax(err, data)
 		return nil
 	}
 	if err := decoder.Decode(&second); err == nil {
 		l.fail(&second, "", "a second document: the file holds one")
 	} else if !errors.Is(err, io.EOF) {
-		l.syntax(err)
+		l.syntax(err, data)
 	}
 	root := doc.Content[0]
 	if root.Kind != yaml.MappingNode {
@@ -117,13 +117,16 @@ var (
 const secretPattern = `^\$\{[A-Za-z_][A-Za-z0-9_]*\}$`
 
 // syntax tells an error of the YAML parser, which knows the line at most.
-func (l *loader) syntax(err error) {
+func (l *loader) syntax(err error, data []byte) {
 	line, message := 1, err.Error()
 	if m := syntaxForm.FindStringSubmatch(message); m != nil {
 		if n, err := strconv.Atoi(m[1]); err == nil {
 			line = n
 		}
 		message = m[2]
+	}
+	if strings.HasSuffix(message, "'}'") && bytes.Contains(data, []byte("${")) {
+		message += "; inside { } a reference stands in quotes: \"${NAME}\""
 	}
 	l.failAt(line, 1, "", "not YAML: "+strings.ReplaceAll(message, "\n", " "))
 }

@@ -54,7 +54,7 @@ type TLS struct {
 
 // Issuer is the token service.
 type Issuer struct {
-	URL       string `key:"url" is:"url" need:"yes" doc:"The issuer identifier: becomes iss, byte for byte."`
+	URL       string `key:"url" is:"url" need:"yes" doc:"The issuer identifier; becomes iss, byte for byte."`
 	Listener  `listen:"127.0.0.1:4600"`
 	Profile   string    `key:"profile" of:"rfc9700" default:"rfc9700" doc:"The rules that hold for every client."`
 	Lifetimes Lifetimes `key:"lifetimes" doc:"When things end."`
