@@ -68,17 +68,17 @@ type contender interface {
 
 // measure probes the disk, both engines and the disk again in each round, so
 // that what the machine does beside it falls on all.
-func measure(dir string, clients int) (row, error) {
+func measure(dir string, clients int) (_ row, err error) {
 	ours, err := newEmbedded(filepath.Join(dir, fmt.Sprint(clients, "-embedded")))
 	if err != nil {
 		return row{}, err
 	}
-	defer ours.Close()
+	defer func() { err = errors.Join(err, ours.Close()) }()
 	peer, err := newBbolt(filepath.Join(dir, fmt.Sprint(clients, "-bbolt")), clients)
 	if err != nil {
 		return row{}, err
 	}
-	defer peer.Close()
+	defer func() { err = errors.Join(err, peer.Close()) }()
 	var all [2][]figure
 	for round := range rounds {
 		rates, disk, err := probe(filepath.Join(dir, fmt.Sprint(clients, "-", round)), clients, ours, peer)

@@ -59,7 +59,7 @@ func lockDir(cfg Config) (*pebble.Lock, error) {
 // isHeld reports whether the lock belongs to someone else. For another user of
 // the same process Pebble has only a text.
 func isHeld(err error) bool {
-	return errors.Is(err, syscall.EAGAIN) || err == error(syscall.EACCES) || err.Error() == "lock held by current process"
+	return errors.Is(err, syscall.EAGAIN) || err.Error() == "lock held by current process"
 }
 
 // makeDir makes dir and what is missing above it, each name durable in its

@@ -30,7 +30,7 @@ func retireExactly(s *subject) {
 	for _, life := range lives {
 		sessions = append(sessions, s.created(life))
 		doc := s.document(store.Code, life)
-		s.must(s.Documents().Put(s.ctx, doc))
+		s.must(s.Documents().Put(s.Context(), doc))
 		doc.Version = 1
 		docs = append(docs, doc)
 		s.add(life.String(), life)
@@ -45,7 +45,7 @@ func retireExactly(s *subject) {
 			s.Errorf("retiring twice dropped %d buckets the second time", n)
 		}
 		for j := range i + 1 {
-			_, err := s.Sessions().Load(s.ctx, sessions[j].ID)
+			_, err := s.Sessions().Load(s.Context(), sessions[j].ID)
 			s.want("Load of what was retired", err, store.ErrNotFound)
 		}
 		for j := i + 1; j < len(lives); j++ {
@@ -60,7 +60,7 @@ func retireExactly(s *subject) {
 
 func (s *subject) retire(before time.Time) int {
 	s.Helper()
-	n, err := s.Retire(s.ctx, before)
+	n, err := s.Retire(s.Context(), before)
 	s.must(err)
 	return n
 }
@@ -73,7 +73,7 @@ func retireFuture(s *subject) {
 	s.wantSession(one)
 	s.wantFirst(m, false)
 	s.must(s.rotate(one, 1))
-	s.must(s.Sessions().Create(s.ctx, s.session(time.Minute)))
+	s.must(s.Sessions().Create(s.Context(), s.session(time.Minute)))
 }
 
 func clockSetBack(s *subject) {
@@ -82,18 +82,18 @@ func clockSetBack(s *subject) {
 	later := s.created(4 * time.Hour)
 	s.wantFirst(m, true)
 	r := s.revocation("r", time.Hour)
-	s.must(s.Revocations().Add(s.ctx, r))
+	s.must(s.Revocations().Add(s.Context(), r))
 	fresh := s.session(time.Hour)
 	s.clock.set(one.ID.Bucket().Add(store.RetireDelay))
 	s.retire(s.now().Add(-store.RetireDelay))
 	s.clock.set(begin)
-	_, err := s.Sessions().Load(s.ctx, one.ID)
+	_, err := s.Sessions().Load(s.Context(), one.ID)
 	s.want("Load", err, store.ErrNotFound)
-	s.want("Create again", s.Sessions().Create(s.ctx, one), store.ErrEnded)
-	s.want("Create beside it", s.Sessions().Create(s.ctx, fresh), store.ErrEnded)
+	s.want("Create again", s.Sessions().Create(s.Context(), one), store.ErrEnded)
+	s.want("Create beside it", s.Sessions().Create(s.Context(), fresh), store.ErrEnded)
 	s.want("Replace", s.rotate(one, 1), store.ErrEnded)
-	s.want("Add", s.Revocations().Add(s.ctx, r), store.ErrEnded)
-	_, err = s.Marks().First(s.ctx, m)
+	s.want("Add", s.Revocations().Add(s.Context(), r), store.ErrEnded)
+	_, err = s.Marks().First(s.Context(), m)
 	s.want("First", err, store.ErrEnded)
 	s.must(s.rotate(later, 1))
 }
@@ -102,17 +102,17 @@ func closedSays(s *subject) {
 	other := newSubject(s.TB, s.open)
 	one := other.created(time.Hour)
 	ended, watching := make(chan error, 1), make(chan struct{}, 1)
-	other.must(other.Registry().Put(other.ctx, "k", []byte("v"), 0))
+	other.must(other.Registry().Put(other.Context(), "k", []byte("v"), 0))
 	go func() {
-		ended <- other.Registry().Watch(other.ctx, "", func(store.Entry) { watching <- struct{}{} })
+		ended <- other.Registry().Watch(other.Context(), "", func(store.Entry) { watching <- struct{}{} })
 	}()
 	<-watching
 	other.must(other.Close())
 	s.want("Watch", <-ended, store.ErrClosed)
-	_, err := other.Sessions().Load(other.ctx, one.ID)
+	_, err := other.Sessions().Load(other.Context(), one.ID)
 	s.want("Load", err, store.ErrClosed)
 	s.want("Replace", other.rotate(one, 1), store.ErrClosed)
-	_, err = other.Retire(other.ctx, other.now())
+	_, err = other.Retire(other.Context(), other.now())
 	s.want("Retire", err, store.ErrClosed)
 	s.must(other.Close())
 }
@@ -166,7 +166,7 @@ type model struct {
 
 func (m *model) create(t *rapid.T) {
 	one := m.session(time.Second + drawTime(t, "life", 5*time.Hour))
-	m.must(m.Sessions().Create(m.ctx, one))
+	m.must(m.Sessions().Create(m.Context(), one))
 	m.sessions[one.ID] = one
 	m.order = append(m.order, one.ID)
 }
@@ -192,7 +192,7 @@ func (m *model) rotate(t *rapid.T) {
 	default:
 		m.sessions[one.ID] = next
 	}
-	m.want("Replace", m.Sessions().Replace(m.ctx, next, old), want)
+	m.want("Replace", m.Sessions().Replace(m.Context(), next, old), want)
 }
 
 func (m *model) revoke(t *rapid.T) {
@@ -204,13 +204,13 @@ func (m *model) revoke(t *rapid.T) {
 	} else {
 		want = store.ErrNotFound
 	}
-	m.want("Revoke", m.Sessions().Revoke(m.ctx, one.ID), want)
+	m.want("Revoke", m.Sessions().Revoke(m.Context(), one.ID), want)
 }
 
 func (m *model) compare() {
 	live := 0
 	for id, want := range m.sessions {
-		got, err := m.Sessions().Load(m.ctx, id)
+		got, err := m.Sessions().Load(m.Context(), id)
 		switch over := !want.End.After(m.now()); {
 		case over && !errors.Is(err, store.ErrNotFound):
 			m.Errorf("Load of what is over = %v, want ErrNotFound", err)

@@ -23,7 +23,7 @@ func documentFacts() []fact {
 
 func (s *subject) wantDocument(want store.Document) {
 	s.Helper()
-	got, err := s.Documents().Get(s.ctx, want.Kind, want.ID)
+	got, err := s.Documents().Get(s.Context(), want.Kind, want.ID)
 	s.must(err)
 	if got.Kind != want.Kind || got.ID != want.ID || !got.End.Equal(want.End) || got.Version != want.Version || string(got.Data) != string(want.Data) {
 		s.Errorf("Get = %+v, want %+v", got, want)
@@ -33,61 +33,61 @@ func (s *subject) wantDocument(want store.Document) {
 func documentPut(s *subject) {
 	doc := s.document(store.Code, time.Minute)
 	doc.Version = 9 // 1 at Put, whatever it says
-	s.must(s.Documents().Put(s.ctx, doc))
-	s.want("second Put", s.Documents().Put(s.ctx, doc), store.ErrConflict)
+	s.must(s.Documents().Put(s.Context(), doc))
+	s.want("second Put", s.Documents().Put(s.Context(), doc), store.ErrConflict)
 	doc.Version = 1
 	s.wantDocument(doc)
-	_, err := s.Documents().Get(s.ctx, store.Login, doc.ID)
+	_, err := s.Documents().Get(s.Context(), store.Login, doc.ID)
 	s.want("Get of another kind", err, store.ErrNotFound)
 	login := doc
 	login.Kind, login.Data = store.Login, []byte("login")
-	s.must(s.Documents().Put(s.ctx, login))
+	s.must(s.Documents().Put(s.Context(), login))
 	s.wantDocument(doc)
 	s.wantDocument(login)
 	doc = s.document(store.Code, time.Minute)
 	doc.Data = make([]byte, store.MaxData+1)
-	s.want("Put of large data", s.Documents().Put(s.ctx, doc), store.ErrTooLarge)
+	s.want("Put of large data", s.Documents().Put(s.Context(), doc), store.ErrTooLarge)
 	doc.Data, doc.End = nil, doc.ID.Bucket().Add(time.Second)
-	s.want("Put beyond the bucket", s.Documents().Put(s.ctx, doc), store.ErrTooLate)
+	s.want("Put beyond the bucket", s.Documents().Put(s.Context(), doc), store.ErrTooLate)
 }
 
 func documentReplace(s *subject) {
 	doc := s.document(store.Code, time.Minute)
-	s.want("Replace of none", s.Documents().Replace(s.ctx, doc, 0), store.ErrConflict)
-	s.must(s.Documents().Put(s.ctx, doc))
+	s.want("Replace of none", s.Documents().Replace(s.Context(), doc, 0), store.ErrConflict)
+	s.must(s.Documents().Put(s.Context(), doc))
 	used := doc
 	used.Data, used.Version, used.End = []byte("used"), 77, doc.End.Add(-time.Second)
-	s.must(s.Documents().Replace(s.ctx, used, 1))
+	s.must(s.Documents().Replace(s.Context(), used, 1))
 	doc.Data, doc.Version = used.Data, 2
 	s.wantDocument(doc)
 	for _, old := range []uint64{0, 1, 3} {
 		used.Data = []byte("again")
-		s.want(fmt.Sprint("Replace of version ", old), s.Documents().Replace(s.ctx, used, old), store.ErrConflict)
+		s.want(fmt.Sprint("Replace of version ", old), s.Documents().Replace(s.Context(), used, old), store.ErrConflict)
 	}
 	s.wantDocument(doc)
 }
 
 func documentEnds(s *subject) {
 	doc := s.document(store.Code, time.Minute)
-	s.must(s.Documents().Put(s.ctx, doc))
+	s.must(s.Documents().Put(s.Context(), doc))
 	s.clock.set(doc.End.Add(-time.Second))
 	doc.Version = 1
 	s.wantDocument(doc)
 	s.clock.set(doc.End)
-	_, err := s.Documents().Get(s.ctx, doc.Kind, doc.ID)
+	_, err := s.Documents().Get(s.Context(), doc.Kind, doc.ID)
 	s.want("Get at the end", err, store.ErrNotFound)
 	longer := doc
 	longer.End = doc.ID.Bucket()
-	s.want("Replace at the end", s.Documents().Replace(s.ctx, longer, 1), store.ErrEnded)
-	s.want("Put at the end", s.Documents().Put(s.ctx, doc), store.ErrEnded)
+	s.want("Replace at the end", s.Documents().Replace(s.Context(), longer, 1), store.ErrEnded)
+	s.want("Put at the end", s.Documents().Put(s.Context(), doc), store.ErrEnded)
 }
 
 func oneUseWins(s *subject) {
 	for range Count(400) {
 		doc := s.document(store.Code, time.Minute)
-		s.must(s.Documents().Put(s.ctx, doc))
+		s.must(s.Documents().Put(s.Context(), doc))
 		won := together(64, func(int) bool {
-			err := s.Documents().Replace(s.ctx, doc, 1)
+			err := s.Documents().Replace(s.Context(), doc, 1)
 			if err != nil && !errors.Is(err, store.ErrConflict) {
 				s.Errorf("Replace = %v, want ErrConflict or none", err)
 			}
@@ -110,7 +110,7 @@ func markFacts() []fact {
 
 func (s *subject) wantFirst(m store.Mark, want bool) {
 	s.Helper()
-	got, err := s.Marks().First(s.ctx, m)
+	got, err := s.Marks().First(s.Context(), m)
 	s.must(err)
 	if got != want {
 		s.Errorf("First(%+v) = %v, want %v", m, got, want)
@@ -138,11 +138,11 @@ func markOnce(s *subject) {
 
 func markBounds(s *subject) {
 	s.wantFirst(s.mark("at the bound", store.MaxMark), true)
-	_, err := s.Marks().First(s.ctx, s.mark("beyond", store.MaxMark+time.Second))
+	_, err := s.Marks().First(s.Context(), s.mark("beyond", store.MaxMark+time.Second))
 	s.want("First beyond the bound", err, store.ErrTooLate)
 	m := s.mark("over", time.Minute)
 	s.clock.set(store.Short.Bucket(m.End))
-	_, err = s.Marks().First(s.ctx, m)
+	_, err = s.Marks().First(s.Context(), m)
 	s.want("First in a bucket that is over", err, store.ErrEnded)
 }
 
@@ -150,7 +150,7 @@ func oneIsFirst(s *subject) {
 	for round := range min(Count(400), maxMarks/2) {
 		m := s.mark(fmt.Sprint(round), time.Minute)
 		first := together(64, func(int) bool {
-			ok, err := s.Marks().First(s.ctx, m)
+			ok, err := s.Marks().First(s.Context(), m)
 			s.want("First", err, nil)
 			return ok
 		})
@@ -164,9 +164,9 @@ func marksFull(s *subject) {
 	for i := range maxMarks {
 		s.wantFirst(s.mark(fmt.Sprint(i), time.Minute), true)
 	}
-	_, err := s.Marks().First(s.ctx, s.mark("one more", time.Minute))
+	_, err := s.Marks().First(s.Context(), s.mark("one more", time.Minute))
 	s.want("First in a full store", err, store.ErrFull)
-	_, err = s.Marks().First(s.ctx, s.mark("one more later", time.Hour))
+	_, err = s.Marks().First(s.Context(), s.mark("one more later", time.Hour))
 	s.want("First in a full store", err, store.ErrFull)
 	for i := range maxMarks {
 		s.wantFirst(s.mark(fmt.Sprint(i), time.Minute), false)
@@ -188,7 +188,7 @@ func revocationFacts() []fact {
 // follow reads what came after c and returns the values.
 func (s *subject) follow(c store.Cursor) ([]string, store.Cursor) {
 	s.Helper()
-	all, next, err := s.Revocations().Since(s.ctx, c)
+	all, next, err := s.Revocations().Since(s.Context(), c)
 	s.must(err)
 	var values []string
 	for _, r := range all {
@@ -199,7 +199,7 @@ func (s *subject) follow(c store.Cursor) ([]string, store.Cursor) {
 
 func (s *subject) add(value string, life time.Duration) {
 	s.Helper()
-	s.must(s.Revocations().Add(s.ctx, s.revocation(value, life)))
+	s.must(s.Revocations().Add(s.Context(), s.revocation(value, life)))
 }
 
 func revocationSeen(s *subject) {
@@ -209,9 +209,9 @@ func revocationSeen(s *subject) {
 		{Kind: store.RevokedKey, Value: "", End: s.now().Add(90 * 24 * time.Hour)},
 	}
 	for _, r := range want {
-		s.must(s.Revocations().Add(s.ctx, r))
+		s.must(s.Revocations().Add(s.Context(), r))
 	}
-	got, _, err := s.Revocations().Since(s.ctx, "")
+	got, _, err := s.Revocations().Since(s.Context(), "")
 	s.must(err)
 	for _, r := range want {
 		if !slices.ContainsFunc(got, func(g store.Revocation) bool {
@@ -221,7 +221,7 @@ func revocationSeen(s *subject) {
 		}
 	}
 	large := s.revocation(strings.Repeat("x", store.MaxText+1), time.Hour)
-	s.want("Add of a large value", s.Revocations().Add(s.ctx, large), store.ErrTooLarge)
+	s.want("Add of a large value", s.Revocations().Add(s.Context(), large), store.ErrTooLarge)
 }
 
 func revocationCursor(s *subject) {
@@ -256,13 +256,13 @@ func revocationForeignCursor(s *subject) {
 
 func revocationEnds(s *subject) {
 	r := s.revocation("short", time.Minute)
-	s.must(s.Revocations().Add(s.ctx, r))
+	s.must(s.Revocations().Add(s.Context(), r))
 	s.add("long", time.Hour)
 	s.clock.set(r.End)
 	if got, _ := s.follow(""); !slices.Equal(got, []string{"long"}) {
 		s.Errorf("Since = %q, want only what has not ended", got)
 	}
-	s.want("Add of what has ended", s.Revocations().Add(s.ctx, r), store.ErrEnded)
+	s.want("Add of what has ended", s.Revocations().Add(s.Context(), r), store.ErrEnded)
 }
 
 func followerNeverMisses(s *subject) {
@@ -314,7 +314,7 @@ func registryFacts() []fact {
 
 func (s *subject) wantEntry(key string, version uint64, value []byte) {
 	s.Helper()
-	got, err := s.Registry().Get(s.ctx, key)
+	got, err := s.Registry().Get(s.Context(), key)
 	s.must(err)
 	if got.Key != key || got.Version != version || string(got.Value) != string(value) || (got.Value == nil) != (value == nil) {
 		s.Errorf("Get(%q) = %+v, want version %d, %q", key, got, version, value)
@@ -323,34 +323,34 @@ func (s *subject) wantEntry(key string, version uint64, value []byte) {
 
 func entryVersions(s *subject) {
 	s.wantEntry("ring", 0, nil)
-	s.want("Put of version 1 where none is", s.Registry().Put(s.ctx, "ring", []byte("x"), 1), store.ErrConflict)
-	s.must(s.Registry().Put(s.ctx, "ring", []byte("a"), 0))
-	s.want("Put of version 0 where one is", s.Registry().Put(s.ctx, "ring", []byte("x"), 0), store.ErrConflict)
-	s.must(s.Registry().Put(s.ctx, "ring", []byte{}, 1))
+	s.want("Put of version 1 where none is", s.Registry().Put(s.Context(), "ring", []byte("x"), 1), store.ErrConflict)
+	s.must(s.Registry().Put(s.Context(), "ring", []byte("a"), 0))
+	s.want("Put of version 0 where one is", s.Registry().Put(s.Context(), "ring", []byte("x"), 0), store.ErrConflict)
+	s.must(s.Registry().Put(s.Context(), "ring", []byte{}, 1))
 	s.wantEntry("ring", 2, []byte{})
 	s.advance(10 * 365 * 24 * time.Hour)
-	_, err := s.Retire(s.ctx, s.now())
+	_, err := s.Retire(s.Context(), s.now())
 	s.must(err)
 	s.wantEntry("ring", 2, []byte{})
 }
 
 func entryRemoved(s *subject) {
-	s.must(s.Registry().Put(s.ctx, "client/a", []byte("a"), 0))
-	s.must(s.Registry().Put(s.ctx, "client/a", nil, 1))
+	s.must(s.Registry().Put(s.Context(), "client/a", []byte("a"), 0))
+	s.must(s.Registry().Put(s.Context(), "client/a", nil, 1))
 	s.wantEntry("client/a", 2, nil)
-	all, err := s.Registry().List(s.ctx, "client/")
+	all, err := s.Registry().List(s.Context(), "client/")
 	s.must(err)
 	if len(all) != 0 {
 		s.Errorf("List = %+v, want none", all)
 	}
-	s.want("Put as if new", s.Registry().Put(s.ctx, "client/a", []byte("b"), 0), store.ErrConflict)
-	s.must(s.Registry().Put(s.ctx, "client/a", []byte("b"), 2))
+	s.want("Put as if new", s.Registry().Put(s.Context(), "client/a", []byte("b"), 0), store.ErrConflict)
+	s.must(s.Registry().Put(s.Context(), "client/a", []byte("b"), 2))
 	s.wantEntry("client/a", 3, []byte("b"))
 }
 
 func entryList(s *subject) {
 	for _, key := range []string{"client/b", "client/a", "client", "client0", "ring", "client/\xff\xff"} {
-		s.must(s.Registry().Put(s.ctx, key, []byte(key), 0))
+		s.must(s.Registry().Put(s.Context(), key, []byte(key), 0))
 	}
 	for prefix, want := range map[string][]string{
 		"client/":     {"client/a", "client/b", "client/\xff\xff"},
@@ -358,7 +358,7 @@ func entryList(s *subject) {
 		"client/\xff": {"client/\xff\xff"},
 		"none":        nil,
 	} {
-		all, err := s.Registry().List(s.ctx, prefix)
+		all, err := s.Registry().List(s.Context(), prefix)
 		s.must(err)
 		var got []string
 		for _, e := range all {
@@ -372,15 +372,15 @@ func entryList(s *subject) {
 
 func entryBounds(s *subject) {
 	key := strings.Repeat("k", store.MaxKey)
-	s.must(s.Registry().Put(s.ctx, key, make([]byte, store.MaxData), 0))
-	s.want("Put of a long key", s.Registry().Put(s.ctx, key+"k", nil, 0), store.ErrTooLarge)
-	s.want("Put of a large value", s.Registry().Put(s.ctx, key, make([]byte, store.MaxData+1), 1), store.ErrTooLarge)
+	s.must(s.Registry().Put(s.Context(), key, make([]byte, store.MaxData), 0))
+	s.want("Put of a long key", s.Registry().Put(s.Context(), key+"k", nil, 0), store.ErrTooLarge)
+	s.want("Put of a large value", s.Registry().Put(s.Context(), key, make([]byte, store.MaxData+1), 1), store.ErrTooLarge)
 }
 
 func oneChangeWins(s *subject) {
 	for version := range uint64(Count(400)) {
 		won := together(64, func(i int) bool {
-			err := s.Registry().Put(s.ctx, "ring", []byte{byte(i)}, version)
+			err := s.Registry().Put(s.Context(), "ring", []byte{byte(i)}, version)
 			if err != nil && !errors.Is(err, store.ErrConflict) {
 				s.Errorf("Put = %v, want ErrConflict or none", err)
 			}
@@ -393,22 +393,22 @@ func oneChangeWins(s *subject) {
 }
 
 func watcherSees(s *subject) {
-	s.must(s.Registry().Put(s.ctx, "client/a", []byte("a"), 0))
-	ctx, cancel := context.WithTimeout(s.ctx, time.Minute)
+	s.must(s.Registry().Put(s.Context(), "client/a", []byte("a"), 0))
+	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
 	defer cancel()
 	seen, ended := make(chan store.Entry, 1000), make(chan error, 1)
 	go func() {
 		ended <- s.Registry().Watch(ctx, "client/", func(e store.Entry) { seen <- e })
 	}()
 	s.await(ctx, seen, "client/a", 1)
-	s.must(s.Registry().Put(s.ctx, "ring", []byte("not watched"), 0))
-	s.must(s.Registry().Put(s.ctx, "client/b", []byte("b"), 0))
+	s.must(s.Registry().Put(s.Context(), "ring", []byte("not watched"), 0))
+	s.must(s.Registry().Put(s.Context(), "client/b", []byte("b"), 0))
 	s.await(ctx, seen, "client/b", 1)
 	for version := range uint64(100) {
-		s.must(s.Registry().Put(s.ctx, "client/a", []byte("a"), version+1))
+		s.must(s.Registry().Put(s.Context(), "client/a", []byte("a"), version+1))
 	}
 	s.await(ctx, seen, "client/a", 101)
-	s.must(s.Registry().Put(s.ctx, "client/a", nil, 101))
+	s.must(s.Registry().Put(s.Context(), "client/a", nil, 101))
 	s.await(ctx, seen, "client/a", 102)
 	cancel()
 	s.want("Watch", <-ended, context.Canceled)

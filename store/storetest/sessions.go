@@ -37,7 +37,7 @@ func sameSession(a, b store.Session) bool {
 
 func (s *subject) wantSession(want store.Session) {
 	s.Helper()
-	got, err := s.Sessions().Load(s.ctx, want.ID)
+	got, err := s.Sessions().Load(s.Context(), want.ID)
 	s.must(err)
 	if !sameSession(got, want) {
 		s.Errorf("Load = %+v, want %+v", got, want)
@@ -48,26 +48,26 @@ func sessionAsCreated(s *subject) {
 	for _, data := range [][]byte{nil, {0}, []byte("{}"), bytes.Repeat([]byte{0xff}, store.MaxData)} {
 		one := s.session(12 * time.Hour)
 		one.Data, one.Client, one.Subject = data, "", strings.Repeat("ü\x00", 200)
-		s.must(s.Sessions().Create(s.ctx, one))
+		s.must(s.Sessions().Create(s.Context(), one))
 		s.wantSession(one)
 	}
-	_, err := s.Sessions().Load(s.ctx, s.session(time.Hour).ID)
+	_, err := s.Sessions().Load(s.Context(), s.session(time.Hour).ID)
 	s.want("Load of none", err, store.ErrNotFound)
-	_, err = s.Sessions().Load(s.ctx, store.ID{})
+	_, err = s.Sessions().Load(s.Context(), store.ID{})
 	s.want("Load of the zero id", err, store.ErrNotFound)
 }
 
 func sessionCreatedOnce(s *subject) {
 	one := s.session(time.Hour)
 	one.Generation, one.Ended = 7, true // 1 at creation, whatever it says
-	s.must(s.Sessions().Create(s.ctx, one))
+	s.must(s.Sessions().Create(s.Context(), one))
 	other := one
 	other.Data = []byte("other")
-	s.want("second Create", s.Sessions().Create(s.ctx, other), store.ErrConflict)
+	s.want("second Create", s.Sessions().Create(s.Context(), other), store.ErrConflict)
 	one.Generation, one.Ended = 1, false
 	s.wantSession(one)
-	s.must(s.Sessions().Revoke(s.ctx, one.ID))
-	s.want("Create over a revoked one", s.Sessions().Create(s.ctx, one), store.ErrConflict)
+	s.must(s.Sessions().Revoke(s.Context(), one.ID))
+	s.want("Create over a revoked one", s.Sessions().Create(s.Context(), one), store.ErrConflict)
 }
 
 func replaceNeedsGeneration(s *subject) {
@@ -89,7 +89,7 @@ func replaceNeedsGeneration(s *subject) {
 	for _, tt := range tests {
 		changed := one
 		changed.Generation, changed.Data = tt.next, []byte("changed")
-		s.want(tt.name, s.Sessions().Replace(s.ctx, changed, tt.old), store.ErrConflict)
+		s.want(tt.name, s.Sessions().Replace(s.Context(), changed, tt.old), store.ErrConflict)
 	}
 	one.Generation = 3
 	s.wantSession(one)
@@ -113,12 +113,12 @@ func replaceKeeps(s *subject) {
 
 func revokedStays(s *subject) {
 	one := s.created(time.Hour)
-	s.must(s.Sessions().Revoke(s.ctx, one.ID))
-	s.must(s.Sessions().Revoke(s.ctx, one.ID))
+	s.must(s.Sessions().Revoke(s.Context(), one.ID))
+	s.must(s.Sessions().Revoke(s.Context(), one.ID))
 	s.want("Replace", s.rotate(one, 1), store.ErrConflict)
 	one.Ended = true
 	s.wantSession(one)
-	s.want("Revoke of none", s.Sessions().Revoke(s.ctx, s.session(time.Hour).ID), store.ErrNotFound)
+	s.want("Revoke of none", s.Sessions().Revoke(s.Context(), s.session(time.Hour).ID), store.ErrNotFound)
 }
 
 func sessionEnds(s *subject) {
@@ -129,11 +129,11 @@ func sessionEnds(s *subject) {
 	s.wantSession(one)
 	for _, past := range []time.Duration{0, time.Second, 10 * time.Minute} {
 		s.clock.set(one.End.Add(past))
-		_, err := s.Sessions().Load(s.ctx, one.ID)
+		_, err := s.Sessions().Load(s.Context(), one.ID)
 		s.want(fmt.Sprint("Load at +", past), err, store.ErrNotFound)
-		s.want(fmt.Sprint("Revoke at +", past), s.Sessions().Revoke(s.ctx, one.ID), store.ErrNotFound)
+		s.want(fmt.Sprint("Revoke at +", past), s.Sessions().Revoke(s.Context(), one.ID), store.ErrNotFound)
 		s.want(fmt.Sprint("Replace at +", past), s.rotate(one, 2), store.ErrEnded)
-		s.want(fmt.Sprint("Create at +", past), s.Sessions().Create(s.ctx, one), store.ErrEnded)
+		s.want(fmt.Sprint("Create at +", past), s.Sessions().Create(s.Context(), one), store.ErrEnded)
 	}
 }
 
@@ -154,10 +154,10 @@ func sessionBounds(s *subject) {
 	large.Data = make([]byte, store.MaxData+1)
 	name.Subject = strings.Repeat("x", store.MaxText+1)
 	late.End = one.ID.Bucket().Add(time.Second)
-	s.want("Create with large data", s.Sessions().Create(s.ctx, large), store.ErrTooLarge)
-	s.want("Create with a large subject", s.Sessions().Create(s.ctx, name), store.ErrTooLarge)
-	s.want("Create beyond the bucket", s.Sessions().Create(s.ctx, late), store.ErrTooLate)
-	s.must(s.Sessions().Create(s.ctx, one))
+	s.want("Create with large data", s.Sessions().Create(s.Context(), large), store.ErrTooLarge)
+	s.want("Create with a large subject", s.Sessions().Create(s.Context(), name), store.ErrTooLarge)
+	s.want("Create beyond the bucket", s.Sessions().Create(s.Context(), late), store.ErrTooLate)
+	s.must(s.Sessions().Create(s.Context(), one))
 	s.want("Replace with large data", s.rotate(large, 1), store.ErrTooLarge)
 	s.wantSession(one)
 }
@@ -171,7 +171,7 @@ func sessionList(s *subject) {
 	var after store.ID
 	seen := 0
 	for {
-		page, err := s.Sessions().List(s.ctx, after, 10)
+		page, err := s.Sessions().List(s.Context(), after, 10)
 		s.must(err)
 		if len(page) > 10 {
 			s.Fatalf("a page of %d, want at most 10", len(page))
@@ -214,14 +214,14 @@ func rotationsCount(s *subject) {
 	var wins atomic.Int64
 	together(16, func(int) bool {
 		for range Count(400) {
-			now, err := s.Sessions().Load(s.ctx, one.ID)
+			now, err := s.Sessions().Load(s.Context(), one.ID)
 			if err == nil && s.rotate(now, now.Generation) == nil {
 				wins.Add(1)
 			}
 		}
 		return true
 	})
-	got, err := s.Sessions().Load(s.ctx, one.ID)
+	got, err := s.Sessions().Load(s.Context(), one.ID)
 	s.must(err)
 	if int64(got.Generation) != wins.Load()+1 {
 		s.Errorf("generation %d after %d rotations, want %d", got.Generation, wins.Load(), wins.Load()+1)
@@ -234,7 +234,7 @@ func revokeBeatsRotation(s *subject) {
 		var revoked atomic.Bool
 		late := together(16, func(i int) bool {
 			if i == 0 {
-				s.want("Revoke", s.Sessions().Revoke(s.ctx, one.ID), nil)
+				s.want("Revoke", s.Sessions().Revoke(s.Context(), one.ID), nil)
 				revoked.Store(true)
 				return false
 			}
@@ -244,7 +244,7 @@ func revokeBeatsRotation(s *subject) {
 				if err := s.rotate(one, g); err == nil && before {
 					return true
 				}
-				if now, err := s.Sessions().Load(s.ctx, one.ID); err == nil {
+				if now, err := s.Sessions().Load(s.Context(), one.ID); err == nil {
 					g = now.Generation
 				}
 			}
@@ -253,7 +253,7 @@ func revokeBeatsRotation(s *subject) {
 		if late > 0 {
 			s.Fatalf("%d rotations succeeded after the revocation had returned", late)
 		}
-		got, err := s.Sessions().Load(s.ctx, one.ID)
+		got, err := s.Sessions().Load(s.Context(), one.ID)
 		s.must(err)
 		if !got.Ended {
 			s.Fatal("a rotation undid the revocation")
@@ -263,7 +263,7 @@ func revokeBeatsRotation(s *subject) {
 
 func cancelled(s *subject) {
 	one := s.created(time.Hour)
-	ctx, cancel := context.WithCancel(s.ctx)
+	ctx, cancel := context.WithCancel(s.Context())
 	cancel()
 	next := one
 	next.Generation = 2
@@ -289,12 +289,12 @@ func cancelled(s *subject) {
 		s.want(name, err, context.Canceled)
 	}
 	s.wantSession(one)
-	again, err := s.Marks().First(s.ctx, s.mark("m", time.Minute))
+	again, err := s.Marks().First(s.Context(), s.mark("m", time.Minute))
 	s.must(err)
 	if first || !again {
 		s.Errorf("First = %v, then %v; want false, then true", first, again)
 	}
-	s.must(s.Documents().Put(s.ctx, doc))
+	s.must(s.Documents().Put(s.Context(), doc))
 }
 
 func since(ctx context.Context, s *subject) (store.Cursor, error) {

@@ -9,7 +9,6 @@
 package storetest
 
 import (
-	"context"
 	"errors"
 	"os"
 	"runtime"
@@ -69,12 +68,11 @@ type subject struct {
 	store.Engine
 	open  Open
 	clock *clock
-	ctx   context.Context
 }
 
 func newSubject(tb testing.TB, open Open) *subject {
 	// Away from a bucket's edge, so that what ends in an hour ends inside one.
-	s := &subject{TB: tb, open: open, clock: &clock{at: time.Date(2026, 3, 1, 10, 1, 7, 0, time.UTC)}, ctx: context.Background()}
+	s := &subject{TB: tb, open: open, clock: &clock{at: time.Date(2026, 3, 1, 10, 1, 7, 0, time.UTC)}}
 	s.Engine = open(tb, Config{Now: s.clock.Now, MaxMarks: maxMarks})
 	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
@@ -131,14 +129,14 @@ func (s *subject) session(life time.Duration) store.Session {
 func (s *subject) created(life time.Duration) store.Session {
 	s.Helper()
 	one := s.session(life)
-	s.must(s.Sessions().Create(s.ctx, one))
+	s.must(s.Sessions().Create(s.Context(), one))
 	return one
 }
 
 // rotate writes one at the generation behind old.
 func (s *subject) rotate(one store.Session, old store.Generation) error {
 	one.Generation = old + 1
-	return s.Sessions().Replace(s.ctx, one, old)
+	return s.Sessions().Replace(s.Context(), one, old)
 }
 
 func (s *subject) document(kind store.DocumentKind, life time.Duration) store.Document {
