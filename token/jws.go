@@ -76,25 +76,26 @@ func split(raw string) (head, payload, sig string, err error) {
 }
 
 // decode undoes the base64url of the three parts, whose first two have the
-// lengths head and payload. Text and parts lie in one piece of memory; header
-// and payload are kept as a string too, which all strings read from them share.
+// lengths head and payload. What was signed and the parts lie in one piece of
+// memory; header and payload are kept as a string too, which all strings read
+// from them share.
 func (j *JWS) decode(raw string, head, payload int) error {
 	// The standard decoder skips line feeds; a token must not hold any.
 	if strings.IndexByte(raw, '\n') >= 0 || strings.IndexByte(raw, '\r') >= 0 {
 		return Refuse(Malformed, "token holds a line feed")
 	}
-	all := make([]byte, len(raw)+strict.DecodedLen(len(raw)))
-	text, buf := all[:copy(all, raw)], all[len(raw):]
 	signed := head + 1 + payload
+	all := make([]byte, signed+strict.DecodedLen(len(raw)))
+	text, buf := all[:copy(all, raw[:signed])], all[signed:]
 	h, err := strict.Decode(buf, text[:head])
 	if err != nil {
 		return notBase64("header")
 	}
-	p, err := strict.Decode(buf[h:], text[head+1:signed])
+	p, err := strict.Decode(buf[h:], text[head+1:])
 	if err != nil {
 		return notBase64("payload")
 	}
-	n, err := strict.Decode(buf[h+p:], text[signed+1:])
+	n, err := strict.Decode(buf[h+p:], []byte(raw[signed+1:]))
 	if err != nil {
 		return notBase64("signature")
 	}
