@@ -35,14 +35,10 @@ func (w *world) active(t *testing.T) string {
 	return ""
 }
 
-// publishAhead is longer than a gate waits before it reads a key set again.
-const publishAhead = "15s"
-
 func TestKeysTurnUnderConstantVerification(t *testing.T) {
 	for _, p := range processes {
 		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, plan{Remote: p.remote, PublishAhead: publishAhead})
+			w := newWorld(t, plan{Remote: p.remote, PublishAhead: "2s"})
 			load := startLoad(t, w)
 			first := w.active(t)
 
