@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -137,6 +138,9 @@ func killed(t *testing.T, dir string, extra time.Duration, acked []uint64) {
 	lines := bufio.NewScanner(out)
 	for first := true; lines.Scan(); first = false {
 		if first {
+			if _, err := Open(Config{Dir: dir, Log: quiet()}); !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), dir) {
+				t.Errorf("Open beside another process = %v, want ErrLocked with the directory", err)
+			}
 			time.AfterFunc(extra, func() { _ = child.Process.Kill() })
 		}
 		var i int
