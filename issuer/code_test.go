@@ -1,6 +1,8 @@
 package issuer
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"sync"
@@ -212,5 +214,82 @@ func TestWhoIsCutOffRedeemsNothing(t *testing.T) {
 				t.Errorf("a new sign-in: %s", got.Body)
 			}
 		})
+	}
+}
+
+// TestTheLoserOfARaceEndsWhatTheWinnerMade lets a whole redemption happen
+// between another's look at the code and its write.
+func TestTheLoserOfARaceEndsWhatTheWinnerMade(t *testing.T) {
+	for client, call := range map[string]int{"web": 3, "once": 2} { // the code, the session, and then the write
+		t.Run(client, func(t *testing.T) {
+			r := newRig(t)
+			r.session(t, "rival") // loads the early ends
+			code := r.code(t, client)
+			var winner reply
+			r.engine.race(call, func() { winner = r.redeem(client, code) })
+			wantError(t, r.redeem(client, code), 400, "invalid_grant")
+			if !r.engine.heal() || winner.Status != 200 {
+				t.Fatalf("no winner: %d %s", winner.Status, winner.Body)
+			}
+			if r.active(t, winner.text("access_token")) || r.count("reused") != 1 {
+				t.Errorf("the winner's token lives; told %d times", r.count("reused"))
+			}
+			found, _, err := r.is.ListSessions(t.Context(), SessionFilter{Client: client})
+			for _, s := range found {
+				if !s.Ended {
+					t.Errorf("session %s lives, %v", s.ID, err)
+				}
+			}
+		})
+	}
+}
+
+func TestAnUnknownOutcomeThatWasASuccessIsOne(t *testing.T) {
+	for n := 2; n <= 3; n++ { // the session, the code's write
+		r := newRig(t)
+		r.session(t, "rival") // loads the early ends
+		code := r.code(t, "web")
+		r.engine.arm(n, store.ErrUnknown, true)
+		got := r.redeem("web", code)
+		if !r.engine.heal() || got.Status != 200 || r.refresh("web", got.text("refresh_token")).Status != 200 {
+			t.Errorf("call %d: %d %s", n, got.Status, got.Body)
+		}
+	}
+}
+
+func TestPolicyChangesReachACode(t *testing.T) {
+	r := newRig(t)
+	trimmed, dead := r.code(t, "web"), r.code(t, "web")
+	r.change("web", func(c *Client) { c.Scopes = c.Scopes[:1] })
+	got := r.redeem("web", trimmed)
+	if got.text("scope") != "orders.read" || r.refresh("web", got.text("refresh_token")).text("scope") != "orders.read" {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+	r.change("web", func(c *Client) { c.Audiences = []string{"https://bills.test"} })
+	wantError(t, r.redeem("web", dead), 400, "invalid_grant")
+}
+
+func TestVerifies(t *testing.T) {
+	tests := []struct {
+		name, verifier string
+		want           bool
+	}{
+		{"43 characters", strings.Repeat("a", 43), true},
+		{"128 characters", strings.Repeat("~", 128), true},
+		{"42 characters", strings.Repeat("a", 42), false},
+		{"129 characters", strings.Repeat("a", 129), false},
+		{"a reserved character", strings.Repeat("a", 42) + "+", false},
+		{"not ASCII", strings.Repeat("a", 42) + "é", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			sum := sha256.Sum256([]byte(tt.verifier))
+			if got := verifies(tt.verifier, base64.RawURLEncoding.EncodeToString(sum[:])); got != tt.want {
+				t.Errorf("verifies = %v", got)
+			}
+		})
+	}
+	if verifies("", testPKCE) || verifies(testVerifier, "") || !verifies("", "") || !verifies(testVerifier, testPKCE) {
+		t.Error("one without the other")
 	}
 }

@@ -19,6 +19,15 @@ type faulty struct {
 	fault  error // what it says
 	does   bool  // it does the write before it fails
 	struck bool
+	first  func() // runs before the call instead of a fault
+}
+
+// race lets another request run just before the n-th call from now.
+func (f *faulty) race(n int, other func()) {
+	f.arm(n, nil, true)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.first = other
 }
 
 // arm makes the n-th call from now fail. A fault that does what was asked for
@@ -26,7 +35,7 @@ type faulty struct {
 func (f *faulty) arm(n int, fault error, does bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.left, f.fault, f.does, f.struck = n, fault, does, false
+	f.left, f.fault, f.does, f.struck, f.first = n, fault, does, false, nil
 }
 
 // heal ends the faults and reports whether one struck.
@@ -43,14 +52,19 @@ func (f *faulty) strike(do func() error) error {
 	f.left--
 	now := f.left == 0
 	f.struck = f.struck || now
+	fault, does, first := f.fault, f.does, f.first
 	f.mu.Unlock()
-	if now && f.does {
-		return errors.Join(do(), f.fault)
+	switch {
+	case !now:
+		return do()
+	case first != nil:
+		first()
+		return do()
+	case does:
+		return errors.Join(do(), fault)
+	default:
+		return fault
 	}
-	if now {
-		return f.fault
-	}
-	return do()
 }
 
 func (f *faulty) Sessions() store.Sessions       { return faultySessions{f.Engine.Sessions(), f} }

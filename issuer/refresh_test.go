@@ -214,6 +214,9 @@ func TestChecklist05AStrangerEndsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantError(t, r.refresh("web", ahead), 400, "invalid_grant")
+	if got := r.post("/revoke", "client_id", "web", "token", ahead); got.Status != 200 {
+		t.Errorf("revoking what was never given out: %d", got.Status)
+	}
 	if n := r.count("reused"); n != 0 || len(r.feed(t)) != 0 {
 		t.Errorf("reused %d, feed %v", n, r.feed(t))
 	}
@@ -499,6 +502,38 @@ func TestTheLosersOfARaceAreNoServerError(t *testing.T) {
 	if !errors.Is(r.is.cfg.Engine.Sessions().Revoke(t.Context(), store.ID{}), store.ErrNotFound) {
 		t.Error("the engine is not itself again")
 	}
+}
+
+// TestTheOtherOfARace lets another request finish between a refresh's look at
+// the session and its write.
+func TestTheOtherOfARace(t *testing.T) {
+	r := newRig(t)
+	text := r.session(t, "web").text("refresh_token")
+	var winner reply
+	r.engine.race(2, func() { winner = r.refresh("web", text) })
+	loser := r.refresh("web", text)
+	if loser.Status != 200 || loser.text("refresh_token") != winner.text("refresh_token") || r.count("repeated") != 1 {
+		t.Errorf("loser %s\nwinner %s", loser.Body, winner.Body)
+	}
+	next := loser.text("refresh_token")
+	r.engine.race(2, func() { // the successor is used before the predecessor is judged again
+		r.refresh("web", r.refresh("web", next).text("refresh_token"))
+	})
+	wantError(t, r.refresh("web", next), 400, "invalid_grant")
+	if r.count("reused") != 1 {
+		t.Errorf("told %d times", r.count("reused"))
+	}
+	other := r.session(t, "web")
+	h, err := parseRefresh(other.text("refresh_token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.engine.race(2, func() {
+		if err := r.is.RevokeSession(t.Context(), h.id.String()); err != nil {
+			t.Error(err)
+		}
+	})
+	wantError(t, r.refresh("web", other.text("refresh_token")), 400, "invalid_grant")
 }
 
 func FuzzRefreshToken(f *testing.F) {

@@ -184,6 +184,19 @@ func TestHTTPBasicIsAnsweredInKind(t *testing.T) {
 	}
 }
 
+// TestAMethodIsTheClientsOwn gives clients what other methods need.
+func TestAMethodIsTheClientsOwn(t *testing.T) {
+	r := newRig(t)
+	hash := r.clients["service"].SecretHash
+	for _, id := range []string{"keyed", "web"} {
+		r.change(id, func(c *Client) { c.SecretHash, c.Grants = hash, []string{GrantClientCredentials} })
+		wantError(t, r.post("/token", "grant_type", "client_credentials", "client_id", id, "client_secret", testSecret), 401, "invalid_client")
+	}
+	r.change("keyed", func(c *Client) { c.Authenticate = AuthSecret })
+	wantError(t, r.assert(r.assertion(t, nil)), 401, "invalid_client")
+	wantError(t, r.post("/token", "grant_type", "client_credentials", "client_id", "web"), 400, "unauthorized_client") // proves nothing
+}
+
 func TestAnUnknownClientAndAWrongSecretLookTheSame(t *testing.T) {
 	r := newRig(t)
 	a := r.post("/token", "grant_type", "client_credentials", "client_id", "nobody", "client_secret", "x")
@@ -321,6 +334,14 @@ func TestAnAssertionIsSignedByTheClientsKeyAndIsNoOtherToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	confused := r.clients["keyed"]
+	confused.ID, confused.Keys = "confused", oneKey{secret.Key()}
+	r.clients["confused"] = confused
+	raw, err := secret.Sign("JWT", []byte(`{"iss":"confused","sub":"confused","aud":"`+testURL+`","jti":"j","exp":`+jsonTime(r.now().Add(time.Minute))+`}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantErrorNamed(t, "HS256 with a key of the client's", r.assert(raw), "invalid_client")
 	for name, raw := range map[string]string{
 		"another key": sign(ours, "JWT"), "HS256": sign(secret, "JWT"), "typ at+jwt": sign(r.signer, "at+jwt"), "typ dpop+jwt": sign(r.signer, "dpop+jwt"),
 	} {
