@@ -16,7 +16,7 @@ import (
 
 // explanation is what a text says about itself. Nothing in it is verified.
 type explanation struct {
-	Kind     string          `json:"kind"` // jwt, jwe, refresh_token, authorization_code, client_secret or opaque
+	Kind     string          `json:"kind"` // jwt, jws, jwe, refresh_token, authorization_code, client_secret or opaque
 	Title    string          `json:"title"`
 	Header   json.RawMessage `json:"header,omitempty"`
 	Claims   json.RawMessage `json:"claims,omitempty"`
@@ -129,9 +129,13 @@ type jwt struct {
 func explainJWT(raw string, now time.Time) (explanation, bool) {
 	parts := strings.Split(raw, ".")
 	header, ok := lenient(parts[0])
-	claims, ok2 := lenient(parts[1])
-	if !ok || !ok2 {
+	if !ok {
 		return explanation{}, false
+	}
+	claims, ok := lenient(parts[1])
+	if !ok {
+		return explanation{Kind: "jws", Title: "A signed text (JWS), but no JSON Web Token: its payload cannot be read as a JSON object.",
+			Header: header, Refused: refusedForm(raw), Problems: []problem{}}, true
 	}
 	x := explanation{Kind: "jwt", Header: header, Claims: claims, Problems: []problem{}}
 	t := jwt{header: object(header), claims: object(claims)}
