@@ -13,6 +13,7 @@ import (
 
 // The wire of the feed.
 const (
+	batch        = 1000             // entries
 	writeTimeout = 10 * time.Second // for one batch to a slow follower
 	maxCursor    = 1 << 10          // bytes
 	eventStream  = "text/event-stream"
@@ -106,8 +107,10 @@ type entry struct {
 }
 
 func (s *stream) entries(_ context.Context, all []store.Revocation, at store.Cursor) error {
-	s.begin()
 	for i, r := range all {
+		if i%batch == 0 {
+			s.begin()
+		}
 		e := entry{Kind: r.Kind, Value: r.Value, End: r.End.Unix()}
 		if !r.Before.IsZero() {
 			e.Before = r.Before.Unix()
