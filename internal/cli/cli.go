@@ -13,7 +13,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -67,8 +69,12 @@ type misuse struct {
 
 func (m *misuse) Error() string { return m.err.Error() }
 
-// Main runs one command and returns its exit code.
+// Main runs one command and returns its exit code. The first SIGINT or SIGTERM
+// asks the command to end; the second ends the process.
 func Main(ctx context.Context, args []string, env Env) int {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	defer context.AfterFunc(ctx, stop)()
 	if env.Now == nil {
 		env.Now = time.Now
 	}

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,13 +17,11 @@ import (
 // still at LONGCASE_TEST_NOW (Unix seconds), if that is set.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"longcase": func() {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-		defer stop()
 		env := Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}
 		if at, err := strconv.ParseInt(os.Getenv("LONGCASE_TEST_NOW"), 10, 64); err == nil {
 			env.Now = func() time.Time { return time.Unix(at, 0) }
 		}
-		os.Exit(Main(ctx, os.Args[1:], env))
+		os.Exit(Main(context.Background(), os.Args[1:], env))
 	}})
 }
 
