@@ -16,7 +16,6 @@ import (
 	"github.com/longcase/longcase/gate"
 	"github.com/longcase/longcase/internal/config"
 	"github.com/longcase/longcase/issuer"
-	"github.com/longcase/longcase/jwks"
 	"github.com/longcase/longcase/store"
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
@@ -131,8 +130,9 @@ func ownFeed(is *issuer.Issuer) gate.Feed {
 	}
 }
 
-// parseSigner reads a PEM private key (PKCS #8, SEC 1 or PKCS #1). Its kid is
-// its RFC 7638 thumbprint; its algorithm follows from its type.
+// parseSigner reads a PEM private key (PKCS #8, SEC 1 or PKCS #1). Its algorithm
+// follows from its type. It names no kid, since the client's key set may call
+// the key anything.
 func parseSigner(text []byte) (token.Signer, error) {
 	block, _ := pem.Decode(text)
 	if block == nil || !strings.HasSuffix(block.Type, "PRIVATE KEY") {
@@ -142,11 +142,7 @@ func parseSigner(text []byte) (token.Signer, error) {
 	if err != nil {
 		return token.Signer{}, err
 	}
-	kid, err := jwks.Thumbprint(key.Public())
-	if err != nil {
-		return token.Signer{}, err
-	}
-	return token.NewSigner(kid, algorithmOf(key.Public()), key)
+	return token.NewSigner("", algorithmOf(key.Public()), key)
 }
 
 func parsePrivate(der []byte) (crypto.Signer, error) {
