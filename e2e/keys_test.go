@@ -38,7 +38,8 @@ func (w *world) active(t *testing.T) string {
 func TestKeysTurnUnderConstantVerification(t *testing.T) {
 	for _, p := range processes {
 		t.Run(p.name, func(t *testing.T) {
-			w := newWorld(t, plan{Remote: p.remote, PublishAhead: "2s"})
+			p.plan.PublishAhead = "2s"
+			w := newWorld(t, p.plan)
 			load := startLoad(t, w)
 			first := w.active(t)
 

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// processes are the two ways to run a gate: with the issuer, or apart from it.
+// processes are the ways to run a gate: with the issuer, or apart from it.
 var processes = []struct {
-	name   string
-	remote bool
-}{{"in one process", false}, {"in two processes", true}}
+	name string
+	plan plan
+}{{"in one process", plan{}}, {"in two processes", plan{Remote: true}}, {"in two processes, by key", plan{Remote: true, ByKey: true}}}
 
 // honoured is the promise: what was ended is refused at a gate that follows the
 // feed within this time.
@@ -21,7 +21,8 @@ const honoured = time.Second
 func TestATokenIsIssuedUsedRenewedAndRefused(t *testing.T) {
 	for _, p := range processes {
 		t.Run(p.name, func(t *testing.T) {
-			w := newWorld(t, plan{Access: "3s", Remote: p.remote})
+			p.plan.Access = "3s"
+			w := newWorld(t, p.plan)
 			first := w.session("web")
 			w.call("GET", "/orders/1", first.text("access_token")).expect(t, http.StatusOK, "")
 
@@ -44,7 +45,7 @@ func TestATokenIsIssuedUsedRenewedAndRefused(t *testing.T) {
 func TestWhatIsRevokedIsRefusedAtOnce(t *testing.T) {
 	for _, p := range processes {
 		t.Run(p.name, func(t *testing.T) {
-			w := newWorld(t, plan{Remote: p.remote})
+			w := newWorld(t, p.plan)
 			t.Run("an access token at /revoke", func(t *testing.T) {
 				token, other := w.token("service", "orders.read"), w.token("service", "orders.read")
 				w.refusedAfter(t, token, func() {
@@ -87,6 +88,35 @@ func (w *world) refusedAfter(t *testing.T, token string, end func()) {
 		return last.status != http.StatusOK
 	})
 	last.expect(t, http.StatusUnauthorized, "revoked")
+}
+
+func TestAGateThatLostItsFeed(t *testing.T) {
+	w := newWorld(t, plan{Remote: true, StaleAfter: "5s"})
+	lives, ended := w.token("service", "orders.read"), w.token("service", "orders.read")
+	send(t, w.as("service", form(w.Issuer+"/revoke", "token", ended))).expect(t, http.StatusOK, "")
+	w.kill()
+	t.Run("refuses everybody and is not ready", func(t *testing.T) {
+		eventually(t, patience, "the feed is stale", func() bool { return w.call("GET", "/orders/1", lives).status != http.StatusOK })
+		w.call("GET", "/orders/1", lives).expect(t, http.StatusServiceUnavailable, "revocations_stale")
+		if got := status(w.Gate + "/.longcase/readyz"); got != http.StatusServiceUnavailable {
+			t.Errorf("readyz says %d", got)
+		}
+		if got := status(w.Gate + "/.longcase/healthz"); got != http.StatusOK {
+			t.Errorf("healthz says %d", got)
+		}
+	})
+	t.Run("knows everything when the issuer is back", func(t *testing.T) {
+		w.start()
+		w.call("GET", "/orders/1", lives).expect(t, http.StatusOK, "")
+		w.call("GET", "/orders/1", ended).expect(t, http.StatusUnauthorized, "revoked")
+	})
+	t.Run("knows everything when it is new itself", func(t *testing.T) {
+		w.remote.kill()
+		w.startGate()
+		eventually(t, patience, "the gate is ready", w.gateReady)
+		w.call("GET", "/orders/1", lives).expect(t, http.StatusOK, "")
+		w.call("GET", "/orders/1", ended).expect(t, http.StatusUnauthorized, "revoked")
+	})
 }
 
 func TestASessionEnds(t *testing.T) {

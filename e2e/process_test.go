@@ -23,11 +23,15 @@ import (
 // nothing about speed.
 const patience = 30 * time.Second
 
-var binary string // the built longcase; set once by TestMain
+// binary is the longcase under test: LONGCASE_BINARY, or built by TestMain.
+var binary = os.Getenv("LONGCASE_BINARY")
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
 func buildAndRun(m *testing.M) int {
+	if binary != "" {
+		return m.Run()
+	}
 	dir, err := os.MkdirTemp("", "longcase-e2e-")
 	if err != nil {
 		panic(err)
@@ -203,7 +207,7 @@ func (p *process) check() {
 		p.t.Errorf("serve exits %d:\n%s", code, p.output())
 	}
 	output := p.output()
-	if strings.Contains(output, "panic") || strings.Contains(output, "goroutine ") {
+	if strings.Contains(output, "panic") || strings.Contains(output, "goroutine ") || strings.Contains(output, "DATA RACE") {
 		p.t.Errorf("serve panicked:\n%s", output)
 	}
 	if p.t.Failed() {

@@ -59,7 +59,9 @@ type secret struct {
 type plan struct {
 	Access, SessionIdle, SessionAbsolute, Code, Grace, Backdate, Leeway string
 	Rotate, PublishAhead                                                string
+	StaleAfter                                                          string
 	Remote                                                              bool // the gate runs in a process of its own
+	ByKey                                                               bool // and proves who it is by private key
 }
 
 const worldFile = `data: longcase-data
@@ -113,6 +115,7 @@ issuer:
       grants: [client_credentials]
       audiences: [` + audience + `]
       revocations: true
+    - {id: keyed-gate, authenticate: private_key_jwt, jwks: {file: keyed.jwks}, revocations: true}
   users:
     - {name: alice, password: {hash: "{{.Password}}"}}
 {{if not .Plan.Remote}}` + gateFile + `{{end}}`
@@ -127,8 +130,14 @@ gate:
       audience: ` + audience + `
       algorithms: [ES256]
       leeway: {{or .Plan.Leeway "1s"}}
-  revocations: {follow: {{.Issuer}}{{if .Plan.Remote}}, client: gate, secret: {file: gate.secret}{{end}}}
-  routes:
+  revocations:
+    follow: {{.Issuer}}
+    stale_after: {{or .Plan.StaleAfter "10s"}}
+{{if .Plan.ByKey}}    client: keyed-gate
+    key: {file: gate.pem}
+{{else if .Plan.Remote}}    client: gate
+    secret: {file: gate.secret}
+{{end}}  routes:
     - {path: /orders/, methods: [GET], scopes: [orders.read], upstream: "{{.Upstream}}"}
     - {path: /orders/new, methods: [POST], scopes: [orders.write], upstream: "{{.Upstream}}"}
 `
@@ -166,23 +175,21 @@ func (w *world) start() {
 	w.t.Helper()
 	w.process = serve(w.t, w.dir, "-c", w.file)
 	w.hide()
-	if w.plan.Remote {
+	if w.plan.Remote && w.remote == nil {
 		w.startGate()
 	}
-	eventually(w.t, patience, "the gate is ready", func() bool { return status(w.Gate+"/.longcase/readyz") == http.StatusOK })
+	eventually(w.t, patience, "the gate is ready", w.gateReady)
 }
+
+func (w *world) gateReady() bool { return status(w.Gate+"/.longcase/readyz") == http.StatusOK }
 
 // startGate runs a gate in a process of its own, which follows the issuer.
 func (w *world) startGate() {
 	w.t.Helper()
 	dir := w.t.TempDir()
-	file := filepath.Join(dir, "gate.yaml")
-	if err := os.WriteFile(filepath.Join(dir, "gate.secret"), []byte(w.Secret["gate"].Secret+"\n"), 0o600); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := os.WriteFile(file, []byte("data: longcase-data\n"+w.fill(gateFile)), 0o600); err != nil {
-		w.t.Fatal(err)
-	}
+	writeFile(w.t, dir, "gate.secret", w.Secret["gate"].Secret+"\n")
+	writeFile(w.t, dir, "gate.pem", pemOf(w.t, w.key))
+	file := writeFile(w.t, dir, "gate.yaml", "data: longcase-data\n"+w.fill(gateFile))
 	w.remote = serve(w.t, dir, "-c", file)
 	w.hide()
 }
@@ -218,9 +225,14 @@ func (w *world) fill(text string) string {
 
 func (w *world) write(name, text string) string {
 	w.t.Helper()
-	path := filepath.Join(w.dir, name)
+	return writeFile(w.t, w.dir, name, text)
+}
+
+func writeFile(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return path
 }
