@@ -79,7 +79,7 @@ func (l *loader) listener(room string, block any, r *Listener) {
 
 func (l *loader) issuer(is *Issuer) {
 	t := &is.Lifetimes
-	if t.Access > t.MaxAccess {
+	if t.Access > t.MaxAccess && t.MaxAccess > 0 {
 		l.wrong(&t.Access, "", "issuer.lifetimes.access is %s: %s is the most, unless max_access (at most 24h) says otherwise",
 			formatDuration(t.Access), formatDuration(t.MaxAccess))
 	}
