@@ -26,7 +26,7 @@ func options(cfg Config, lock *pebble.Lock) *pebble.Options {
 		FormatMajorVersion:          pebble.FormatValueSeparation,
 		CacheSize:                   32 << 20, // filled by use: a store at rest holds what it read
 		MemTableSize:                4 << 20,
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: 3,           // as many logs and one more are kept for reuse
 		FlushDelayDeleteRange:       time.Second, // no bytes come back before
 	}
 	for i := range o.Levels {
