@@ -78,7 +78,7 @@ func Main(ctx context.Context, args []string, env Env) int {
 	if env.Now == nil {
 		env.Now = time.Now
 	}
-	root := newRoot(&env)
+	root := newRoot(&env) //nolint:contextcheck // ExecuteContext hands ctx to the command
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	return tell(env.Stderr, err)

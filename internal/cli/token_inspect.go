@@ -43,7 +43,7 @@ func (x explanation) print(w io.Writer, now time.Time) error {
 			return err
 		}
 	}
-	if x.Window != nil && !(x.Window.begin().IsZero() && x.Window.Expires.IsZero()) {
+	if x.Window != nil && (!x.Window.begin().IsZero() || !x.Window.Expires.IsZero()) {
 		fmt.Fprintln(w)
 		if err := x.Window.print(w, now); err != nil {
 			return err

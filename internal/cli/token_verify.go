@@ -89,15 +89,18 @@ func judge(ctx context.Context, is verify.Issuer, raw string, now func() time.Ti
 	if err != nil {
 		return verify.Verdict{}, &exit{exitUsage, err}
 	}
-	running := make(chan error, 1)
-	go func() { running <- source.Run(ctx) }()
-	defer func() { cancel(); <-running }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = source.Run(ctx) // it ends with ctx, and by nothing else
+	}()
+	defer func() { cancel(); <-done }()
 	if err := fetched(ctx, source, changed); err != nil {
 		return verify.Verdict{}, err
 	}
 	verdict := v.Verify(ctx, raw, verify.Need{}, now())
 	if verdict.Reason == token.KeysUnavailable {
-		return verdict, unreachable(fmt.Errorf("%s: %s", verdict.Reason, verdict.Detail))
+		return verdict, unreachable(fmt.Errorf("%w: %s", verdict.Reason, verdict.Detail))
 	}
 	return verdict, nil
 }
