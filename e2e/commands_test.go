@@ -167,19 +167,25 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+func curlLines(text string) []string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "curl ") && strings.HasSuffix(line, "\n") {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return lines
+}
+
 // TestQuickStart runs what `longcase serve` prints when it is started without a
 // file: every curl line works as it stands.
 func TestQuickStart(t *testing.T) {
 	p := serve(t, t.TempDir())
 	var lines []string
-	for line := range strings.Lines(p.output()) {
-		if strings.HasPrefix(strings.TrimSpace(line), "curl ") {
-			lines = append(lines, strings.TrimSpace(line))
-		}
-	}
-	if len(lines) < 3 {
-		t.Fatalf("only %d curl lines in:\n%s", len(lines), p.output())
-	}
+	eventually(t, patience, "four curl lines are printed", func() bool {
+		lines = curlLines(p.output())
+		return len(lines) >= 4
+	})
 	var all strings.Builder
 	for _, line := range lines {
 		r := command(t, "", exec.Command("bash", "-euo", "pipefail", "-c", line))

@@ -108,7 +108,8 @@ type process struct {
 	exited chan struct{}
 
 	mu      sync.Mutex
-	log     bytes.Buffer // stdout and stderr
+	out     bytes.Buffer // stdout
+	log     bytes.Buffer // stderr
 	secrets map[string]bool
 	ready   chan struct{}
 }
@@ -147,7 +148,9 @@ func (p *process) read(stderr io.Reader) {
 	lines := bufio.NewReader(stderr)
 	for {
 		line, err := lines.ReadString('\n')
-		_, _ = p.Write([]byte(line))
+		p.mu.Lock()
+		p.log.WriteString(line)
+		p.mu.Unlock()
 		if strings.TrimSpace(line) == "ready" && !said {
 			said = true
 			close(p.ready)
@@ -160,17 +163,18 @@ func (p *process) read(stderr io.Reader) {
 	close(p.exited)
 }
 
-// Write takes the process's output.
+// Write takes the process's stdout.
 func (p *process) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.log.Write(b)
+	return p.out.Write(b)
 }
 
+// output is all that the process has said, stdout first.
 func (p *process) output() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.log.String()
+	return p.out.String() + p.log.String()
 }
 
 // hide names texts that must never be seen in the output or the data.
