@@ -285,7 +285,8 @@ func TestChecklist08AChangedRefreshTokenIsNone(t *testing.T) {
 			refused(string(flipped))
 		}
 	}
-	for _, changed := range []string{text + "A", text + "=", text + "\n", " " + text, text[:20] + "\n" + text[20:], strings.ToUpper(text), strings.Repeat(text, 100)} {
+	for _, changed := range []string{text + "A", text + "=", text + "\n", " " + text, text[:20] + "\n" + text[20:], strings.ToUpper(text), strings.Repeat(text, 100),
+		refreshPrefix + strings.Repeat("\n", len(text)-len(refreshPrefix)), text[:len(text)-4] + "\n\n\n\n"} {
 		refused(changed)
 	}
 	if r.count("reused") != 0 {
@@ -540,7 +541,7 @@ func FuzzRefreshToken(f *testing.F) {
 	r := newRig(f)
 	text := r.session(f, "web").text("refresh_token")
 	code := r.code(f, "web")
-	for _, seed := range []string{text, code, "", refreshPrefix, text[:20], text + "A", strings.Replace(text, "_", "-", 3), refreshPrefix + code[len(codePrefix):]} {
+	for _, seed := range []string{text, code, "", refreshPrefix, refreshPrefix + strings.Repeat("\n", len(text)-len(refreshPrefix)), text[:20], text + "A", strings.Replace(text, "_", "-", 3), refreshPrefix + code[len(codePrefix):]} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

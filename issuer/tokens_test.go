@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,66 @@ func TestChecklist52WhatIsOverSaysOnlyThat(t *testing.T) {
 				t.Errorf("%d %s", got.Status, got.Body)
 			}
 		})
+	}
+}
+
+// TestATokenWithoutASessionEndsWithItsClient compares with the token's own iat,
+// never with now (CVE-2020-26892).
+func TestATokenWithoutASessionEndsWithItsClient(t *testing.T) {
+	ends := map[string]func(*Issuer, context.Context, string, time.Time) (int, error){"client": (*Issuer).RevokeClient, "subject": (*Issuer).RevokeSubject}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			issue := func() string {
+				return r.basic("/token", "service", testSecret, "grant_type", "client_credentials").text("access_token")
+			}
+			old := issue()
+			r.advance(time.Second)
+			young := issue()
+			if _, err := end(r.is, t.Context(), "service", r.now()); err != nil {
+				t.Fatal(err)
+			}
+			if r.active(t, old) || !r.active(t, young) {
+				t.Errorf("before: active %v; after: active %v", r.active(t, old), r.active(t, young))
+			}
+			if _, err := end(r.is, t.Context(), "service", time.Time{}); err != nil {
+				t.Fatal(err)
+			}
+			if r.active(t, young) {
+				t.Error("now leaves a token of this second")
+			}
+			r.advance(time.Second)
+			if !r.active(t, issue()) {
+				t.Error("a new token is ended too")
+			}
+		})
+	}
+}
+
+func TestATokenOfAnotherIssuerOrKindIsNotActive(t *testing.T) {
+	r := newRig(t)
+	signer, err := r.ring.Signer(r.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(typ, iss string) string {
+		raw, err := sign(signer, typ, accessClaims{Issuer: iss, Subject: "a", Audience: testAudience, ClientID: "web", ID: "j",
+			IssuedAt: r.now().Unix(), NotBefore: r.now().Unix(), Expires: r.now().Add(time.Minute).Unix()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	if !r.active(t, write("at+jwt", testURL)) || !r.active(t, write("application/at+jwt", testURL)) {
+		t.Error("a good one is not active")
+	}
+	for name, raw := range map[string]string{"another issuer": write("at+jwt", testURL+"/"), "ID token": write("JWT", testURL), "no type": write("", testURL)} {
+		if r.active(t, raw) {
+			t.Errorf("%s: active", name)
+		}
+		if got := r.post("/revoke", "client_id", "web", "token", raw); got.Status != 200 || len(r.feed(t)) != 0 {
+			t.Errorf("%s: revoking it is %d, feed %v", name, got.Status, r.feed(t))
+		}
 	}
 }
 
