@@ -28,8 +28,9 @@ func anyRoute() *route { return &route{} }
 func (g *Gate) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		now := g.cfg.Now()
-		rt, err := anyRoute(), error(nil)
+		rt := anyRoute()
 		if len(g.routes) > 0 {
+			var err error
 			if rt, r, err = g.locate(r); err != nil {
 				g.turnAway(w, r, edgeMiddleware, rt, unroutable(err))
 				return

@@ -8,6 +8,7 @@ import (
 // here exist for Longcase.
 type Algorithm string
 
+// The algorithms.
 const (
 	ES256 Algorithm = "ES256"
 	ES384 Algorithm = "ES384"
