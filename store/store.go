@@ -9,7 +9,8 @@
 // Three rules hold for every engine:
 //
 //   - Reads judge the end themselves: what is over at the store's clock is
-//     ErrNotFound, whether or not it has been retired.
+//     ErrNotFound, whether or not it has been retired. Only Since shows what is
+//     over until it is retired.
 //   - A write into a bucket that is over is ErrEnded.
 //   - An acknowledged write is durable.
 package store
@@ -185,9 +186,11 @@ type Cursor string
 type Revocations interface {
 	// Add writes r; it is durable and visible to Since when Add returns.
 	Add(ctx context.Context, r Revocation) error
-	// Since returns the live revocations added after c and the cursor behind
-	// them. It may repeat, never skip. A cursor that the engine does not know
-	// (another engine, a restart) is the beginning.
+	// Since returns the revocations added after c and the cursor behind them:
+	// all that were not retired, over or not. Whoever follows judges their ends,
+	// so that a clock that is wrong for a moment hides none for good. It may
+	// repeat, never skip. A cursor that the engine does not know (another
+	// engine, a restart) is the beginning.
 	Since(ctx context.Context, c Cursor) ([]Revocation, Cursor, error)
 }
 

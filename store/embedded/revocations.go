@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -89,17 +88,18 @@ func (r revocations) Since(ctx context.Context, c store.Cursor) ([]store.Revocat
 	}
 	defer r.e.leave()
 	next := r.e.feed.settled() // before reading: what is read may be more
-	live, err := r.since(ctx, r.e.feed.number(c), r.e.cfg.Now())
+	added, err := r.since(ctx, r.e.feed.number(c))
 	if err != nil {
 		return nil, "", err
 	}
-	return live, r.e.feed.cursor(next), nil
+	return added, r.e.feed.cursor(next), nil
 }
 
-// since reads the buckets that are not over, in each what was added after seen.
-func (r revocations) since(ctx context.Context, seen uint64, now time.Time) (live []store.Revocation, err error) {
-	end := max(now.Unix(), r.e.retired.Load()) + 1
-	err = r.e.scan(ctx, revocationKey(end, seen+1), bucketEnd(kindRevocation), func(it *pebble.Iterator) (bool, error) {
+// since reads the buckets that are not retired, in each what was added after
+// seen.
+func (r revocations) since(ctx context.Context, seen uint64) (added []store.Revocation, err error) {
+	first := r.e.retired.Load() + 1
+	err = r.e.scan(ctx, revocationKey(first, seen+1), bucketEnd(kindRevocation), func(it *pebble.Iterator) (bool, error) {
 		for it.Valid() && sequenceOf(it.Key()) <= seen {
 			it.SeekGE(revocationKey(bucketOf(it.Key()), seen+1))
 		}
@@ -107,12 +107,12 @@ func (r revocations) since(ctx context.Context, seen uint64, now time.Time) (liv
 			return false, nil
 		}
 		one, err := decodeRevocation(it.Key(), it.Value())
-		if err == nil && one.End.After(now) {
-			live = append(live, one)
+		if err == nil {
+			added = append(added, one)
 		}
 		return true, err
 	})
-	return live, err
+	return added, err
 }
 
 // loadSequence goes on behind the highest number of any bucket, so that no key

@@ -247,20 +247,17 @@ func (r revocations) Add(ctx context.Context, one store.Revocation) error {
 }
 
 func (r revocations) Since(ctx context.Context, c store.Cursor) ([]store.Revocation, store.Cursor, error) {
-	now, err := r.e.begin(ctx)
-	if err != nil {
+	if _, err := r.e.begin(ctx); err != nil {
 		return nil, "", err
 	}
 	defer r.e.mu.Unlock()
 	seen := r.sequence(c)
 	first := sort.Search(len(r.e.revocations), func(i int) bool { return r.e.revocations[i].sequence > seen })
-	var live []store.Revocation
+	var added []store.Revocation
 	for _, one := range r.e.revocations[first:] {
-		if one.End.After(now) {
-			live = append(live, one.Revocation)
-		}
+		added = append(added, one.Revocation)
 	}
-	return live, store.Cursor(r.e.epoch + "." + strconv.FormatUint(r.e.sequence, 10)), nil
+	return added, store.Cursor(r.e.epoch + "." + strconv.FormatUint(r.e.sequence, 10)), nil
 }
 
 // sequence reads a cursor; one that is not of this engine is the beginning.

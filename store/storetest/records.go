@@ -180,7 +180,8 @@ func revocationFacts() []fact {
 		{"a revocation is seen as it was added", revocationSeen},
 		{"a cursor goes on where it was", revocationCursor},
 		{"a cursor of another engine is the beginning", revocationForeignCursor},
-		{"a revocation ends", revocationEnds},
+		{"a revocation is seen until it is retired, over or not", revocationUntilRetired},
+		{"a clock that leaps ahead and back hides no revocation", revocationLeap},
 		{"a follower may see twice and never misses", followerNeverMisses},
 	}
 }
@@ -254,15 +255,33 @@ func revocationForeignCursor(s *subject) {
 	}
 }
 
-func revocationEnds(s *subject) {
+func revocationUntilRetired(s *subject) {
 	r := s.revocation("short", time.Minute)
 	s.must(s.Revocations().Add(s.Context(), r))
 	s.add("long", time.Hour)
 	s.clock.set(r.End)
-	if got, _ := s.follow(""); !slices.Equal(got, []string{"long"}) {
-		s.Errorf("Since = %q, want only what has not ended", got)
-	}
 	s.want("Add of what has ended", s.Revocations().Add(s.Context(), r), store.ErrEnded)
+	s.clock.set(r.Bucket(s.now()).Add(time.Minute))
+	if got, _ := s.follow(""); !slices.Contains(got, "short") {
+		s.Errorf("Since = %q; what is over but not retired is missing", got)
+	}
+	s.retire(s.now())
+	if got, _ := s.follow(""); !slices.Equal(got, []string{"long"}) {
+		s.Errorf("Since = %q, want only what is not retired", got)
+	}
+}
+
+// revocationLeap is a follower that asks while the store's clock is wrong.
+func revocationLeap(s *subject) {
+	_, c := s.follow("")
+	s.add("a", time.Hour)
+	right := s.now()
+	s.advance(24 * time.Hour)
+	during, c := s.follow(c)
+	s.clock.set(right)
+	if after, _ := s.follow(c); !slices.Contains(append(during, after...), "a") {
+		s.Errorf("a follower saw %q, then %q: never a", during, after)
+	}
 }
 
 func followerNeverMisses(s *subject) {

@@ -48,6 +48,10 @@ func TestTheSuiteCanFail(t *testing.T) {
 		{"a feed whose cursor runs ahead of slow writers", openSkipping, []string{
 			"a follower may see twice and never misses",
 		}},
+		{"a feed that judges ends by the store's clock", openJudging, []string{
+			"a revocation is seen until it is retired, over or not",
+			"a clock that leaps ahead and back hides no revocation",
+		}},
 		{"a revocation that a rotation undoes", openUndoing, []string{
 			"a revoked session is loaded as ended and never replaced again",
 		}},
@@ -288,6 +292,23 @@ func (s *skipping) Since(_ context.Context, c store.Cursor) (live []store.Revoca
 		}
 	}
 	return live, store.Cursor(fmt.Sprint(len(s.all))), nil
+}
+
+// judging leaves out what is over, and moves the cursor past it.
+type judging struct {
+	store.Revocations
+	now func() time.Time
+}
+
+func openJudging(_ testing.TB, cfg Config) store.Engine {
+	e := sound(cfg)
+	return changed{Engine: e, revocations: judging{e.Revocations(), cfg.Now}}
+}
+
+func (j judging) Since(ctx context.Context, c store.Cursor) ([]store.Revocation, store.Cursor, error) {
+	all, next, err := j.Revocations.Since(ctx, c)
+	now := j.now()
+	return slices.DeleteFunc(all, func(r store.Revocation) bool { return !r.End.After(now) }), next, err
 }
 
 // undoing forgets a revocation when it replaces.
