@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/longcase/longcase/internal/config"
 	"github.com/longcase/longcase/issuer"
@@ -54,39 +55,84 @@ func newClients(list []config.Client, remotes *sources, registry store.Registry,
 	return c, errors.Join(errs...)
 }
 
-// load reads the added clients once, so that the first request finds them.
+// load reads the added clients whole.
 func (c *clients) load(ctx context.Context) error {
 	entries, err := c.registry.List(ctx, clientPrefix)
 	if err != nil {
 		return fmt.Errorf("clients: %w", err)
 	}
+	added := map[string]issuer.Client{}
 	for _, e := range entries {
-		c.apply(e)
+		if client, ok := c.read(e); ok {
+			added[client.ID] = client
+		}
+	}
+	c.mu.Lock()
+	c.added = added
+	c.mu.Unlock()
+	return nil
+}
+
+// How the registry is followed: read whole now and then, since a removal that
+// came while nobody watched is told to nobody, and soon again after a failure.
+const (
+	reloadEach = 5 * time.Minute
+	watchAgain = time.Second
+)
+
+// run follows the registry until ctx ends.
+func (c *clients) run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := c.watch(ctx); err != nil && ctx.Err() == nil {
+			c.log.Warn("the added clients cannot be followed; trying again", "in", watchAgain, "err", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(watchAgain):
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+// watch follows for a while. Its own end is no error.
+func (c *clients) watch(ctx context.Context) error {
+	if err := c.load(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, reloadEach)
+	defer cancel()
+	if err := c.registry.Watch(ctx, clientPrefix, c.apply); ctx.Err() == nil {
+		return errors.Join(errors.New("the watch ended"), err)
 	}
 	return nil
 }
 
-// run follows the registry until ctx ends.
-func (c *clients) run(ctx context.Context) error {
-	return c.registry.Watch(ctx, clientPrefix, c.apply)
+// apply takes over one change.
+func (c *clients) apply(e store.Entry) {
+	client, ok := c.read(e)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case ok:
+		c.added[client.ID] = client
+	case e.Value == nil:
+		delete(c.added, strings.TrimPrefix(e.Key, clientPrefix))
+	}
 }
 
-func (c *clients) apply(e store.Entry) {
-	id := strings.TrimPrefix(e.Key, clientPrefix)
+// read returns the client of an entry; false if it was removed or cannot be
+// read.
+func (c *clients) read(e store.Entry) (issuer.Client, bool) {
 	if e.Value == nil {
-		c.mu.Lock()
-		delete(c.added, id)
-		c.mu.Unlock()
-		return
+		return issuer.Client{}, false
 	}
+	id := strings.TrimPrefix(e.Key, clientPrefix)
 	var r clientRecord
 	if err := json.Unmarshal(e.Value, &r); err != nil {
 		c.log.Error("an added client cannot be read", "client", id, "err", err)
-		return
+		return issuer.Client{}, false
 	}
-	c.mu.Lock()
-	c.added[id] = r.client(id)
-	c.mu.Unlock()
+	return r.client(id), true
 }
 
 func (r clientRecord) client(id string) issuer.Client {
@@ -127,7 +173,7 @@ func clientKeys(c config.Client, remotes *sources) (jwksKeys, error) {
 	case c.JWKS.File != "":
 		return keyFile("issuer.clients."+c.ID+".jwks", c.JWKS.File)
 	case c.JWKS.URL != "":
-		return remotes.add(c.JWKS.URL, c.JWKS.URL, 0)
+		return remotes.add(origin{issuer: c.JWKS.URL, url: c.JWKS.URL})
 	}
 	return nil, nil
 }

@@ -174,7 +174,7 @@ func (d desk) revokeOne(ctx context.Context, id string) error {
 // KeysList implements admin.Desk.
 func (d desk) KeysList(context.Context) (admin.KeyList, error) {
 	list := admin.KeyList{Keys: []admin.Key{}}
-	for _, k := range d.shift().ring.List(time.Now()) {
+	for _, k := range d.shift().ring.List(d.house.now()) {
 		list.Keys = append(list.Keys, key(k))
 	}
 	return list, nil
@@ -194,9 +194,9 @@ func (d desk) KeysRotate(ctx context.Context, r admin.KeyRotate) (admin.Key, err
 	if alg != "" && !slices.Contains([]token.Algorithm{token.ES256, token.ES384, token.RS256, token.PS256, token.EdDSA}, alg) {
 		return admin.Key{}, fmt.Errorf("%w: algorithm %.40q: want ES256, ES384, RS256, PS256 or EdDSA", admin.ErrInvalid, r.Algorithm)
 	}
-	info, err := d.shift().ring.Rotate(ctx, alg, time.Now())
+	info, err := d.shift().ring.Rotate(ctx, alg, d.house.now())
 	if errors.Is(err, keys.ErrWaiting) {
-		return admin.Key{}, fmt.Errorf("%w: %w", admin.ErrWaiting, err)
+		return admin.Key{}, &admin.Refusal{Words: strings.TrimPrefix(err.Error(), "jwks: "), Is: admin.ErrWaiting}
 	}
 	return key(info), err
 }
@@ -205,7 +205,7 @@ func (d desk) KeysRotate(ctx context.Context, r admin.KeyRotate) (admin.Key, err
 // told.
 func (d desk) KeysRevoke(ctx context.Context, k admin.KeyID) (admin.KeyList, error) {
 	s := d.shift()
-	err := s.ring.Revoke(ctx, k.ID, time.Now())
+	err := s.ring.Revoke(ctx, k.ID, d.house.now())
 	if errors.Is(err, keys.ErrNoSuchKey) {
 		return admin.KeyList{}, fmt.Errorf("key %.80q: %w", k.ID, admin.ErrNotFound)
 	}

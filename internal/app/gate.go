@@ -35,7 +35,7 @@ func (s *shift) newGate(c *config.Gate) (*gate.Gate, error) {
 		Issuers: issuers, Routes: routes(c.Routes),
 		Forward: gate.Forward(c.Forward), TrustedProxies: c.TrustedProxies,
 		Revocations: feed, RevocationsFrom: from,
-		Hooks: s.house.metrics.Gate(), Log: s.house.log.With("room", "gate"),
+		Hooks: s.house.metrics.Gate(), Log: s.house.log.With("room", "gate"), Now: s.house.now,
 	}
 	if c.Revocations != nil {
 		cfg.StaleAfter, cfg.WhenStale = c.Revocations.StaleAfter, gate.WhenStale(c.Revocations.WhenStale)
@@ -80,9 +80,9 @@ func (s *shift) acceptedKeys(what string, a config.Accept) (verify.Keys, error) 
 	case a.JWKS.File != "":
 		return keyFile(what+".jwks", a.JWKS.File)
 	case s.cfg.Issuer != nil && s.cfg.Issuer.URL == a.Issuer && a.JWKS.URL == "":
-		return ownKeys{s.ring}, nil
+		return ownKeys{s.ring, s.house.now}, nil
 	default:
-		return s.remotes.add(a.Issuer, a.JWKS.URL, a.KeysStale)
+		return s.remotes.add(origin{a.Issuer, a.JWKS.URL, a.KeysStale})
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/longcase/longcase/internal/config"
@@ -27,8 +28,9 @@ const (
 type room struct {
 	name    string // issuer, gate, console
 	listen  config.Listener
-	handler *swap         // replaced as a whole by a reload
-	body    time.Duration // how long a request may take to arrive; 0: as long as it likes
+	handler *swap                      // replaced as a whole by a reload
+	body    time.Duration              // how long a request may take to arrive; 0: as long as it likes
+	tls     atomic.Pointer[tls.Config] // nil: plain; replaced by a reload
 	ln      net.Listener
 	server  *http.Server
 }
@@ -44,9 +46,10 @@ func (r *room) open(log *slog.Logger) error {
 		return fmt.Errorf("%s.listen: %w: is another server running?", r.name, err)
 	}
 	r.ln = ln
+	r.tls.Store(tlsConfig)
 	r.server = &http.Server{
 		Handler:           r.handler,
-		TLSConfig:         tlsConfig,
+		TLSConfig:         r.tlsConfig(),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       r.body,
 		IdleTimeout:       idleTimeout,
@@ -54,6 +57,18 @@ func (r *room) open(log *slog.Logger) error {
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return nil
+}
+
+// tlsConfig asks for the room's TLS files at each connection, since they are
+// renewed while it serves.
+func (r *room) tlsConfig() *tls.Config {
+	if r.tls.Load() == nil {
+		return nil
+	}
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return r.tls.Load(), nil },
+	}
 }
 
 // url is where the room listens, as a person would type it.
@@ -101,7 +116,7 @@ func serverTLS(c *config.TLS) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	out := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	if c.ClientCA == "" {
 		return out, nil
 	}

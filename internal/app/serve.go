@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -34,11 +35,8 @@ const (
 	roomConsole = "console"
 )
 
-const (
-	retireEach = time.Minute
-	settleTime = 5 * time.Second
-	clockBound = 5 * time.Second // a node further from the store's clock is not ready
-)
+// settleTime is how long a reload waits for the new gate to know its feed.
+const settleTime = 5 * time.Second
 
 // Options says what to serve.
 type Options struct {
@@ -46,6 +44,7 @@ type Options struct {
 	Data    string         // instead of the file's data directory; empty: the file's
 	Admin   string         // instead of DATA/admin.sock
 	Version string
+	Now     func() time.Time    // default time.Now
 	Getenv  func(string) string // default os.Getenv
 	Stdout  io.Writer           // the local setup's curl lines
 	Stderr  io.Writer           // listening, ready and the log
@@ -56,6 +55,7 @@ type house struct {
 	opts    Options
 	log     *slog.Logger
 	getenv  func(string) string
+	now     func() time.Time
 	metrics *telemetry.Metrics
 	dir     string // data directory
 	kek     []byte
@@ -63,6 +63,7 @@ type house struct {
 	rooms   []*room
 	drained atomic.Bool
 	shift   atomic.Pointer[shift]
+	failed  chan error // a room that ended by itself
 }
 
 // Serve runs what opts names until ctx ends, and then drains. On SIGHUP it
@@ -80,10 +81,10 @@ func Serve(ctx context.Context, opts Options) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	if err := h.open(ctx, cfg); err != nil {
+	if err := h.open(cfg); err != nil {
 		return err
 	}
-	first, err := newShift(ctx, h, cfg)
+	first, err := newShift(ctx, h, cfg, nil)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
@@ -94,7 +95,10 @@ func Serve(ctx context.Context, opts Options) (err error) {
 }
 
 func newHouse(opts Options) *house {
-	h := &house{opts: opts, getenv: opts.Getenv, metrics: telemetry.New(opts.Version)}
+	h := &house{opts: opts, getenv: opts.Getenv, now: opts.Now, metrics: telemetry.New(opts.Version), failed: make(chan error, 1)}
+	if h.now == nil {
+		h.now = time.Now
+	}
 	if h.getenv == nil {
 		h.getenv = os.Getenv
 	}
@@ -131,7 +135,7 @@ func (h *house) configure(ctx context.Context, g *errgroup.Group) (*config.Confi
 
 // open opens the data directory, the key-encryption key and the store, if there
 // is an issuer to need them.
-func (h *house) open(ctx context.Context, cfg *config.Config) error {
+func (h *house) open(cfg *config.Config) error {
 	if cfg.Issuer == nil {
 		return nil
 	}
@@ -150,7 +154,6 @@ func (h *house) open(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	h.kek, h.engine = kek, engine
-	h.retire(ctx)
 	return nil
 }
 
@@ -182,7 +185,7 @@ const bodyTimeout = 15 * time.Second
 func (h *house) run(ctx context.Context, g *errgroup.Group, first *shift, greeting func() error) error {
 	first.start(ctx)
 	h.shift.Store(first)
-	defer func() { h.shift.Load().end() }()
+	defer func() { h.shift.Load().end(nil) }()
 	serving, stopServing := errgroup.WithContext(ctx)
 	if err := h.openAdmin(stopServing, serving); err != nil {
 		return err
@@ -195,12 +198,24 @@ func (h *house) run(ctx context.Context, g *errgroup.Group, first *shift, greeti
 		g.Go(func() error { h.keepRetiring(ctx); return nil })
 	}
 	serving.Go(func() error { h.reloadOnHangup(stopServing, ctx); return nil })
+	serving.Go(func() error { return h.failure(stopServing) })
 	context.AfterFunc(ctx, func() { h.drained.Store(true) })
 	if err := greeting(); err != nil {
 		return err
 	}
 	fmt.Fprintln(h.opts.Stderr, "ready")
 	return serving.Wait()
+}
+
+// failure waits for a room that ends by itself: the process must not go on
+// without it.
+func (h *house) failure(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-h.failed:
+		return err
+	}
 }
 
 // openAdmin starts administration, if there is an issuer to administer.
@@ -217,49 +232,6 @@ func (h *house) openAdmin(ctx context.Context, g *errgroup.Group) error {
 		return err
 	}
 	g.Go(func() error { return server.Run(ctx) })
-	return nil
-}
-
-// keepRetiring drops what is over, once a minute.
-func (h *house) keepRetiring(ctx context.Context) {
-	tick := time.NewTicker(retireEach)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			h.retire(ctx)
-		}
-	}
-}
-
-func (h *house) retire(ctx context.Context) {
-	now, err := h.engine.Clock(ctx)
-	dropped := 0
-	if err == nil {
-		dropped, err = h.engine.Retire(ctx, now.Add(-store.RetireDelay))
-	}
-	h.metrics.Retired(dropped, err, now)
-	switch {
-	case err != nil && ctx.Err() == nil:
-		h.log.Error("what is over could not be dropped; trying again in a minute", "err", err)
-	case dropped > 0:
-		h.log.Info("retired", "buckets", dropped, "ended_before", now.Add(-store.RetireDelay).UTC().Format(time.RFC3339))
-	}
-}
-
-// storeReady reports whether this node's clock agrees with the store's.
-func (h *house) storeReady() error {
-	ctx, cancel := context.WithTimeout(context.Background(), clockBound)
-	defer cancel()
-	theirs, err := h.engine.Clock(ctx)
-	if err != nil {
-		return err
-	}
-	if off := time.Since(theirs).Abs(); off > clockBound {
-		return fmt.Errorf("this host's clock is %s away from the store's: check NTP on both", off.Round(time.Millisecond))
-	}
 	return nil
 }
 
@@ -290,7 +262,8 @@ func (h *house) reloadOnHangup(ctx, root context.Context) {
 }
 
 // reload validates the file first, then opens a shift with it and ends the old
-// one. Where it listens and where its data are cannot change while it runs.
+// one. Where it listens and where its data are cannot change while it runs; TLS
+// files are read again.
 func (h *house) reload(ctx context.Context) error {
 	if h.opts.Config == nil {
 		return errors.New("the local setup has no file")
@@ -303,7 +276,11 @@ func (h *house) reload(ctx context.Context) error {
 	if what := fixed(old.cfg, cfg); what != "" {
 		return fmt.Errorf("%s changed: restart to use it", what)
 	}
-	next, err := newShift(ctx, h, cfg)
+	certificates, err := h.readTLS(cfg)
+	if err != nil {
+		return err
+	}
+	next, err := newShift(ctx, h, cfg, old)
 	if err != nil {
 		return err
 	}
@@ -311,10 +288,24 @@ func (h *house) reload(ctx context.Context) error {
 	next.settle(ctx, settleTime)
 	for _, r := range h.rooms {
 		r.handler.set(withHealth(next.handler(r.name), next.checks()))
+		r.tls.Store(certificates[r.name])
 	}
 	h.shift.Store(next)
-	old.end()
+	old.end(next)
 	return nil
+}
+
+// readTLS reads the TLS files of every room anew.
+func (h *house) readTLS(cfg *config.Config) (map[string]*tls.Config, error) {
+	all := map[string]*tls.Config{}
+	for name, l := range listeners(cfg) {
+		c, err := serverTLS(l.TLS)
+		if err != nil {
+			return nil, fmt.Errorf("%s.tls: %w", name, err)
+		}
+		all[name] = c
+	}
+	return all, nil
 }
 
 // fixed names what a reload cannot change and b changes.

@@ -3,8 +3,16 @@ package app
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"math/big"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -48,6 +56,60 @@ func TestReloadValidatesFirst(t *testing.T) {
 	}
 	if got := s.ask(t, "first", secret); got != http.StatusUnauthorized {
 		t.Errorf("the old file's client: %d, want it gone", got)
+	}
+}
+
+func TestReloadWhileTheIssuerIsDownRefusesNobody(t *testing.T) {
+	dir, secret := t.TempDir(), password.NewSecret()
+	url := "http://" + freeAddress(t)
+	issuerFile, gateFile := filepath.Join(dir, "issuer.yaml"), filepath.Join(dir, "gate.yaml")
+	text := strings.ReplaceAll(configOf("a", secret, 5), "http://127.0.0.1:4600", url)
+	write(t, issuerFile, strings.ReplaceAll(text, "127.0.0.1:0", strings.TrimPrefix(url, "http://")), 0o600)
+	write(t, gateFile, fmt.Sprintf("gate: {listen: 127.0.0.1:0, accept: [{issuer: %q, audience: https://b.example}]}\n", url), 0o600)
+	is, g := start(t, issuerFile), start(t, gateFile)
+	defer g.stop(t)
+	bearer := is.token(t, "a", secret)
+	if got := g.verify(t, bearer); got != http.StatusOK {
+		t.Fatalf("before: %d", got)
+	}
+	is.stop(t)
+	g.hangup(t, "msg=reloaded")
+	if got := g.verify(t, bearer); got != http.StatusOK {
+		t.Errorf("after a reload while the issuer is down: %d, want the keys that were known to serve on", got)
+	}
+}
+
+func TestRefusedReloadLeavesTheKeysAlone(t *testing.T) {
+	dir, secret := t.TempDir(), password.NewSecret()
+	file := filepath.Join(dir, "longcase.yaml")
+	good := configOf("a", secret, 5)
+	write(t, file, good, 0o600)
+	s := start(t, file)
+	defer s.stop(t)
+	before := s.get(t, "/jwks")
+	bad := strings.Replace(good, "  clients:", "  signing: {algorithm: EdDSA}\n  clients:\n"+
+		`    - {id: k, authenticate: private_key_jwt, jwks: {file: missing.jwks}, grants: [client_credentials], audiences: ["https://b.example"]}`, 1)
+	write(t, file, bad, 0o600)
+	s.hangup(t, "not reloaded, nothing changed")
+	if after := s.get(t, "/jwks"); after != before {
+		t.Errorf("a refused file changed the key set:\n%s\n%s", before, after)
+	}
+}
+
+func TestRenewedCertificateIsServedAfterReload(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "longcase.yaml")
+	first := writeCertificate(t, dir)
+	write(t, file, "console: {listen: 127.0.0.1:0, tls: {certificate: tls.crt, key: tls.key}}\n", 0o600)
+	s := start(t, file)
+	defer s.stop(t)
+	if got := s.serial(t); got != first {
+		t.Fatalf("serves certificate %s, want %s", got, first)
+	}
+	second := writeCertificate(t, dir)
+	s.hangup(t, "msg=reloaded")
+	if got := s.serial(t); got != second {
+		t.Errorf("after the reload: certificate %s, want the renewed %s", got, second)
 	}
 }
 
@@ -103,7 +165,7 @@ type server struct {
 	cancel context.CancelFunc
 	done   chan error
 	log    *lockedBuffer
-	issuer string
+	url    string // of the first room
 }
 
 func start(t *testing.T, file string) *server {
@@ -116,7 +178,7 @@ func start(t *testing.T, file string) *server {
 	s := &server{cancel: cancel, done: make(chan error, 1), log: &lockedBuffer{}}
 	go func() { s.done <- Serve(ctx, Options{Config: cfg, Stdout: io.Discard, Stderr: s.log}) }()
 	s.wait(t, "\nready\n")
-	s.issuer = regexp.MustCompile(`listening issuer (\S+)`).FindStringSubmatch(s.log.String())[1]
+	s.url = regexp.MustCompile(`listening \S+ (\S+)`).FindStringSubmatch(s.log.String())[1]
 	return s
 }
 
@@ -156,13 +218,118 @@ func (s *server) wait(t *testing.T, want string) {
 // ask asks for a token and returns the status.
 func (s *server) ask(t *testing.T, client, secret string) int {
 	t.Helper()
+	status, _ := s.post(t, client, secret)
+	return status
+}
+
+// token asks for a token and returns it.
+func (s *server) token(t *testing.T, client, secret string) string {
+	t.Helper()
+	_, body := s.post(t, client, secret)
+	var answer struct {
+		AccessToken string `json:"access_token"`
+	}
+	if err := json.Unmarshal([]byte(body), &answer); err != nil || answer.AccessToken == "" {
+		t.Fatalf("token answer %q: %v", body, err)
+	}
+	return answer.AccessToken
+}
+
+func (s *server) post(t *testing.T, client, secret string) (int, string) {
+	t.Helper()
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {client}, "client_secret": {secret}}
-	resp, err := http.PostForm(s.issuer+"/token", form)
+	resp, err := http.PostForm(s.url+"/token", form)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return resp.StatusCode, readAll(t, resp)
+}
+
+// verify asks the gate to judge a token, as soon as it can, and returns the
+// status.
+func (s *server) verify(t *testing.T, bearer string) int {
+	t.Helper()
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		req, err := http.NewRequest(http.MethodGet, s.url+"/verify", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+bearer)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		readAll(t, resp)
+		if resp.StatusCode != http.StatusServiceUnavailable || time.Since(began) > settleTime {
+			return resp.StatusCode
+		}
+	}
+}
+
+func (s *server) get(t *testing.T, path string) string {
+	t.Helper()
+	resp, err := http.Get(s.url + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return readAll(t, resp)
+}
+
+// serial is the serial number of the certificate that is served.
+func (s *server) serial(t *testing.T) string {
+	t.Helper()
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(s.url, "https://"), &tls.Config{InsecureSkipVerify: true}) // its name does not matter here
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	return conn.ConnectionState().PeerCertificates[0].SerialNumber.String()
+}
+
+func readAll(t *testing.T, resp *http.Response) string {
+	t.Helper()
 	defer resp.Body.Close()
-	return resp.StatusCode
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	ln, err := listenLoopback()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// writeCertificate writes a fresh self-signed certificate to tls.crt and
+// tls.key, and returns its serial number.
+func writeCertificate(t *testing.T, dir string) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := &x509.Certificate{SerialNumber: serial, NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}}
+	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "tls.crt"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), 0o600)
+	write(t, filepath.Join(dir, "tls.key"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})), 0o600)
+	return serial.String()
 }
 
 type lockedBuffer struct {

@@ -17,7 +17,7 @@ import (
 	"github.com/longcase/longcase/jwks"
 )
 
-// passwordSlots is how many passwords are hashed at a time: 64 MiB each.
+// passwordSlots is how many passwords are hashed at a time: 19 MiB each.
 const passwordSlots = 2
 
 // shift is the rooms of one configuration, from its start or reload to the
@@ -31,13 +31,18 @@ type shift struct {
 	issuer  *issuer.Issuer
 	gate    *gate.Gate // nil without a gate
 	stop    context.CancelFunc
-	done    chan error // run's end
+	done    chan struct{} // closed when everything has ended
 }
 
-// newShift makes the rooms of cfg. It reads files and the store, and starts
-// nothing.
-func newShift(ctx context.Context, h *house, cfg *config.Config) (*shift, error) {
-	s := &shift{house: h, cfg: cfg, remotes: &sources{log: h.log}, done: make(chan error, 1)}
+// newShift makes the rooms of cfg, which take over the key sets of the shift
+// before, if there is one. It reads files and the store, and starts nothing.
+// What it writes to the store (a first key, a successor of another algorithm)
+// comes last, when everything else is known to be right.
+func newShift(ctx context.Context, h *house, cfg *config.Config, before *shift) (*shift, error) {
+	s := &shift{house: h, cfg: cfg, done: make(chan struct{})}
+	if s.remotes = newSources(h.log, nil); before != nil {
+		s.remotes = newSources(h.log, before.remotes)
+	}
 	if cfg.Issuer != nil {
 		if err := s.newIssuer(ctx, cfg.Issuer); err != nil {
 			return nil, err
@@ -50,11 +55,14 @@ func newShift(ctx context.Context, h *house, cfg *config.Config) (*shift, error)
 		}
 		s.gate = g
 	}
+	if s.ring != nil {
+		return s, s.ring.Load(ctx)
+	}
 	return s, nil
 }
 
 func (s *shift) newIssuer(ctx context.Context, c *config.Issuer) error {
-	if err := s.newRing(ctx, c); err != nil {
+	if err := s.newRing(c); err != nil {
 		return err
 	}
 	var err error
@@ -73,23 +81,19 @@ func (s *shift) newIssuer(ctx context.Context, c *config.Issuer) error {
 		URL: c.URL, Engine: s.house.engine, Keys: s.ring, Clients: s.clients, Users: users,
 		Lifetimes: issuer.Lifetimes{Access: l.Access, MaxAccess: l.MaxAccess, SessionIdle: l.SessionIdle,
 			SessionAbsolute: l.SessionAbsolute, Code: l.Code, Backdate: l.Backdate, Grace: l.Grace},
-		Hooks: s.house.metrics.Issuer(), Log: s.house.log.With("room", "issuer"),
+		Hooks: s.house.metrics.Issuer(), Log: s.house.log.With("room", "issuer"), Now: s.house.now,
 	})
 	return err
 }
 
-func (s *shift) newRing(ctx context.Context, c *config.Issuer) error {
-	ring, err := keys.New(keys.Config{
+func (s *shift) newRing(c *config.Issuer) (err error) {
+	s.ring, err = keys.New(keys.Config{
 		Registry: s.house.engine.Registry(), KEK: s.house.kek,
 		Algorithm: c.Signing.Algorithm, Rotate: c.Signing.Rotate, PublishAhead: c.Signing.PublishAhead,
 		Overlap: jwks.Overlap(c.Lifetimes.MaxAccess), SessionAbsolute: c.Lifetimes.SessionAbsolute,
-		Log: s.house.log.With("room", "keys"),
+		Log: s.house.log.With("room", "keys"), Now: s.house.now,
 	})
-	if err != nil {
-		return err
-	}
-	s.ring = ring
-	return ring.Load(ctx)
+	return err
 }
 
 func newUsers(list []config.User) (*password.Users, error) {
@@ -104,19 +108,20 @@ func newUsers(list []config.User) (*password.Users, error) {
 	return password.NewUsers(users, passwordSlots)
 }
 
-// start runs what must run. The end is told by wait.
+// start runs what must run until ctx ends or end is called. A room that ends
+// before that ends the house.
 func (s *shift) start(ctx context.Context) {
+	s.remotes.start(ctx)
 	ctx, s.stop = context.WithCancel(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	run := func(f func(context.Context) error) {
 		g.Go(func() error {
 			if err := f(ctx); ctx.Err() == nil {
-				return errors.Join(err, errors.New("a room ended by itself"))
+				return errors.Join(errors.New("a room ended by itself"), err)
 			}
 			return nil
 		})
 	}
-	run(func(ctx context.Context) error { return errors.Join(s.remotes.run(ctx), untilDone(ctx)) })
 	if s.issuer != nil {
 		run(s.ring.Run)
 		run(s.clients.run)
@@ -125,18 +130,24 @@ func (s *shift) start(ctx context.Context) {
 	if s.gate != nil {
 		run(s.gate.Run)
 	}
-	go func() { s.done <- g.Wait() }()
+	go func() {
+		defer close(s.done)
+		if err := g.Wait(); err != nil {
+			s.house.failed <- err
+		}
+	}()
 }
 
-func untilDone(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
-}
-
-// end stops what start started and waits for it.
-func (s *shift) end() {
+// end stops what start started and waits for it. Key sets that next, which may
+// be nil, uses too go on.
+func (s *shift) end(next *shift) {
 	s.stop()
 	<-s.done
+	if next == nil {
+		s.remotes.end(nil)
+	} else {
+		s.remotes.end(next.remotes)
+	}
 }
 
 // settle waits until the gate of s can judge, at most bound: a reload must not

@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/longcase/longcase/issuer/keys"
 	"github.com/longcase/longcase/jwks/remote"
 	"github.com/longcase/longcase/token"
@@ -17,38 +15,95 @@ import (
 // jwksKeys is what verifies: a file, a remote set or the own ring.
 type jwksKeys = verify.Keys
 
-// sources are the remote key sets of one configuration; run keeps them fresh.
-type sources struct {
-	log  *slog.Logger
-	list []*remote.Source
+// origin says where a remote key set comes from: by discovery from issuer, or
+// from url. A stale of zero is the default.
+type origin struct {
+	issuer, url string
+	stale       time.Duration
 }
 
-// add makes a source: by discovery from issuer, or from url. A stale of zero is
-// the default.
-func (s *sources) add(issuer, url string, stale time.Duration) (*remote.Source, error) {
-	src, err := remote.New(remote.Config{Issuer: issuer, URL: url, Stale: stale, Log: s.log})
+// source is one remote key set and the goroutine that keeps it fresh.
+type source struct {
+	set  *remote.Source
+	stop context.CancelFunc // nil until it runs
+	done chan struct{}
+}
+
+// sources are the remote key sets of one shift. A set goes from one shift to
+// the next with the keys it has, so that a reload while an issuer is down
+// refuses nobody.
+type sources struct {
+	log    *slog.Logger
+	before *sources // the shift before; nil for the first
+	all    map[origin]*source
+}
+
+func newSources(log *slog.Logger, before *sources) *sources {
+	return &sources{log: log, before: before, all: map[origin]*source{}}
+}
+
+// add returns the set of o: this shift's, the one of the shift before, or a new
+// one.
+func (s *sources) add(o origin) (*remote.Source, error) {
+	if known := s.find(o); known != nil {
+		s.all[o] = known
+		return known.set, nil
+	}
+	set, err := remote.New(remote.Config{Issuer: o.issuer, URL: o.url, Stale: o.stale, Log: s.log})
 	if err != nil {
 		return nil, err
 	}
-	s.list = append(s.list, src)
-	return src, nil
+	s.all[o] = &source{set: set, done: make(chan struct{})}
+	return set, nil
 }
 
-func (s *sources) run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	for _, src := range s.list {
-		g.Go(func() error { return src.Run(ctx) })
+func (s *sources) find(o origin) *source {
+	if known := s.all[o]; known != nil {
+		return known
 	}
-	return g.Wait()
+	if s.before != nil {
+		return s.before.all[o]
+	}
+	return nil
+}
+
+// start runs the sets that do not run yet, until ctx ends or end is called.
+func (s *sources) start(ctx context.Context) {
+	s.before = nil
+	for _, src := range s.all {
+		if src.stop != nil {
+			continue
+		}
+		ctx, stop := context.WithCancel(ctx)
+		src.stop = stop
+		go func() {
+			defer close(src.done)
+			_ = src.set.Run(ctx) // only ctx ends it
+		}()
+	}
+}
+
+// end stops the sets that next, which may be nil, does not go on with.
+func (s *sources) end(next *sources) {
+	for o, src := range s.all {
+		if next != nil && next.all[o] == src {
+			continue
+		}
+		src.stop()
+		<-src.done
+	}
 }
 
 // ownKeys verifies the tokens of the issuer in the same process: no fetch, and
 // a revoked key is gone at once.
-type ownKeys struct{ ring *keys.Keyring }
+type ownKeys struct {
+	ring *keys.Keyring
+	now  func() time.Time
+}
 
 // Keys implements verify.Keys.
 func (o ownKeys) Keys(_ context.Context, kid string, alg token.Algorithm) ([]token.Key, error) {
-	found := o.ring.Find(kid, alg, time.Now())
+	found := o.ring.Find(kid, alg, o.now())
 	if len(found) == 0 {
 		return nil, token.Refuse(token.UnknownKey, "no key %.64q for %s in the issuer's set", kid, alg)
 	}
