@@ -32,6 +32,7 @@ func (g *Gate) serveVerify(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, edgeVerify, rt, g.refusalOf(v, rt))
 		return
 	}
+	hurryBody(w, r)
 	w.Header().Set("Cache-Control", "no-store")
 	setIdentity(w.Header(), &v.Claims)
 	w.WriteHeader(http.StatusOK)

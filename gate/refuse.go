@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
@@ -76,6 +77,7 @@ func notAllowed(detail string) refusal {
 // refuse writes f and one line of log.
 func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, edge string, rt *route, f refusal) {
 	g.logRefusal(r, edge, rt, f)
+	hurryBody(w, r)
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Type", "application/problem+json")
@@ -90,6 +92,21 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, edge string, rt *r
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(f.problem())
 	}
+}
+
+// bodyWithin is how long the rest of a body that nobody will read may take.
+const bodyWithin = time.Second
+
+// hurryBody bounds the wait for a body that the answer does not depend on.
+// net/http reads up to 256 KiB of it before it writes the answer, to keep the
+// connection, and sets no deadline where the server has none: whoever sends no
+// body would hold a connection without a token. A writer without deadlines has
+// no such wait.
+func hurryBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength == 0 {
+		return
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWithin))
 }
 
 // problem is the body of RFC 9457.
