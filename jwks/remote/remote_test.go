@@ -219,6 +219,31 @@ func TestAKidThatIsNotThereDoesNotUseUpTheNextFetch(t *testing.T) {
 	})
 }
 
+func TestAKidIsRememberedAgainEachTimeItWasNotThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := newIssuer("a")
+		s := run(t, is, nil)
+		stray := func() int64 {
+			before := is.fetches.Load()
+			if err := ask(s, "stray"); !errors.Is(err, token.UnknownKey) {
+				t.Errorf("stray: %v", err)
+			}
+			return is.fetches.Load() - before
+		}
+		stray()
+		for round := range 5 {
+			time.Sleep(61 * time.Second) // its memory is over
+			if n := stray(); n != 1 {
+				t.Errorf("round %d: %d fetches a minute later, want 1", round, n)
+			}
+			time.Sleep(31 * time.Second) // the cool-down is over
+			if n := stray(); n != 0 {
+				t.Errorf("round %d: it used up the next fetch too", round)
+			}
+		}
+	})
+}
+
 func TestOneFlightForAllWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := newIssuer("a")

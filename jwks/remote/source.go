@@ -214,8 +214,9 @@ func (s *Source) remember(kid string, alg token.Algorithm) {
 	if len(s.absent) >= maxAbsent {
 		clear(s.absent)
 	}
-	if q := (kidAlg{kid, alg}); s.absent[q].IsZero() {
-		s.absent[q] = s.cfg.Now().Add(memory)
+	now := s.cfg.Now()
+	if q := (kidAlg{kid, alg}); !now.Before(s.absent[q]) { // those who waited together remember once
+		s.absent[q] = now.Add(memory)
 	}
 }
 
