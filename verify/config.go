@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -47,6 +46,9 @@ func New(cfg Config) (*Verifier, error) {
 		if v.has(is.URL, is.Audience) {
 			wrong = append(wrong, fmt.Errorf("verify: issuers[%d]: %q with audience %q is named twice", i, is.URL, is.Audience))
 		}
+		if v.mixes(is) {
+			wrong = append(wrong, fmt.Errorf("verify: issuers[%d].SubjectFrom: %q is accepted with an audience too, and a token for another service would be taken for a user of that name; one or the other for one issuer", i, is.URL))
+		}
 		v.issuers[is.URL] = append(v.issuers[is.URL], policy{is.withDefaults()})
 	}
 	if len(wrong) > 0 {
@@ -57,6 +59,12 @@ func New(cfg Config) (*Verifier, error) {
 
 func (v *Verifier) has(issuer, audience string) bool {
 	return slices.ContainsFunc(v.issuers[issuer], func(p policy) bool { return p.Audience == audience })
+}
+
+// mixes reports whether "aud" is a user in one entry of is's issuer and a
+// service in another. A token says nothing about which it means.
+func (v *Verifier) mixes(is Issuer) bool {
+	return slices.ContainsFunc(v.issuers[is.URL], func(p policy) bool { return (p.SubjectFrom == "") != (is.SubjectFrom == "") })
 }
 
 func (is Issuer) withDefaults() Issuer {
@@ -128,7 +136,7 @@ func (is Issuer) checkURL() error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("%q is not a URL", is.URL)
-	case u.Scheme == "https" && u.Host != "", u.Scheme == "http" && loopback(u.Hostname()):
+	case u.Scheme == "https" && u.Host != "", u.Scheme == "http" && token.Loopback(u.Hostname()):
 	default:
 		return fmt.Errorf("%q is neither https nor http on a loopback host", is.URL)
 	}
@@ -174,14 +182,6 @@ func checkAlgorithms(algs []token.Algorithm) error {
 		}
 	}
 	return nil
-}
-
-func loopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.IsLoopback()
 }
 
 // Fixed are keys that never change, for instance the secret of HS256. A key

@@ -59,6 +59,17 @@ type Config struct {
 	Ended func(kid string, c *token.Claims, now time.Time) error
 }
 
+// LongestLife is how long after its issue a token of this issuer may still be
+// accepted: the longest life of its policies and twice the leeway, for an issue
+// that seems to be ahead and an end that is waited for.
+func (v *Verifier) LongestLife(issuer string) time.Duration {
+	var longest time.Duration
+	for _, p := range v.issuers[issuer] {
+		longest = max(longest, p.MaxLifetime+2*p.Leeway)
+	}
+	return longest
+}
+
 // Need is what one request asks of a token besides being valid.
 type Need struct {
 	Audience string   // the accepted audience it must be meant for; empty: any accepted from its issuer

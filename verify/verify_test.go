@@ -359,8 +359,26 @@ func TestNewNamesEveryWrongField(t *testing.T) {
 	}
 }
 
+// Which of the two a token means, it does not say: one that is meant for another
+// service would be accepted with that service's name as its user.
+func TestOneIssuersAudienceIsAServiceOrAUser(t *testing.T) {
+	service := Issuer{URL: issuerA, Audience: orders, Profile: JWT, Keys: Fixed{}}
+	user := Issuer{URL: issuerA, SubjectFrom: "aud", Profile: JWT, Keys: Fixed{}}
+	for _, both := range [][]Issuer{{service, user}, {user, service}} {
+		if _, err := New(Config{Issuers: both}); err == nil || !strings.Contains(err.Error(), "issuers[1].SubjectFrom") {
+			t.Errorf("New = %v, want the second entry's SubjectFrom named", err)
+		}
+	}
+	user.URL = issuerB
+	if _, err := New(Config{Issuers: []Issuer{service, user}}); err != nil {
+		t.Errorf("two issuers: %v", err)
+	}
+}
+
 func TestIssuersThatNewAccepts(t *testing.T) {
 	for _, is := range []Issuer{
+		{URL: "http://LocalHost:4600", Audience: orders},
+		{URL: "http://[::ffff:127.0.0.1]:4600", Audience: orders},
 		{URL: "http://127.0.0.1:4600", Audience: orders},
 		{URL: "http://localhost:4600/realm", Audience: "orders"},
 		{URL: "user-service", Audience: orders, Profile: JWT},
