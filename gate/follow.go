@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -68,7 +67,7 @@ func (cfg Follow) check() error {
 	if cfg.Issuer == "" {
 		add("issuer: required")
 	}
-	if u, err := url.Parse(cfg.URL); err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+	if u, err := url.Parse(cfg.URL); err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !token.Loopback(u.Hostname())) {
 		add("url: %q is neither https nor http on a loopback host", cfg.URL)
 	}
 	if cfg.ClientID == "" {
@@ -81,11 +80,6 @@ func (cfg Follow) check() error {
 		add("idle: %s is under 1s", cfg.Idle)
 	}
 	return errors.Join(wrong...)
-}
-
-func loopback(host string) bool {
-	a, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && a.IsLoopback()
 }
 
 // streamingClient is c without a limit on the whole exchange and without

@@ -230,6 +230,17 @@ func TestFollowNamesEveryWrongField(t *testing.T) {
 	}
 }
 
+func TestAFeedInTheClearIsOnLoopback(t *testing.T) {
+	for url, want := range map[string]bool{
+		"http://LocalHost:4600": true, "http://[::ffff:127.0.0.1]:4600": true, "http://127.0.0.1:4600": true,
+		"http://feed.localhost": false, "http://localhost.example.com": false,
+	} {
+		if _, err := NewFollower(Follow{Issuer: url, ClientID: "gate", Secret: "s"}); (err == nil) != want {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
 // rotating is an issuer that can withdraw a key: metadata, key set and feed.
 type rotating struct {
 	url     string
@@ -339,7 +350,7 @@ func FuzzEvents(f *testing.F) {
 			if len(m.data) > maxEvent || strings.ContainsAny(m.id, "\n\x00") {
 				t.Fatalf("message %+v", m)
 			}
-			if e, err := parseEvent(m.data); err == nil && e.check() == nil && (e.Value == "" || e.End.Before(time.Unix(1, 0))) {
+			if e, err := parseEvent(m.data); err == nil && e.Check() == nil && (e.Value == "" || e.End.Before(time.Unix(1, 0))) {
 				t.Fatalf("event %+v", e)
 			}
 		}

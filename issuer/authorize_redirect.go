@@ -1,9 +1,10 @@
 package issuer
 
 import (
-	"net"
 	"net/url"
 	"strings"
+
+	"github.com/longcase/longcase/token"
 )
 
 // chooseRedirect returns where the answer to an authorization request goes: the
@@ -63,15 +64,11 @@ func cutPort(uri string) (before, port, after string, ok bool) {
 
 // loopbackHost reports whether host, as it stands in a URI, names this machine.
 func loopbackHost(host string) bool {
-	if host == "localhost" {
-		return true
-	}
 	inner, bracketed := strings.CutPrefix(host, "[")
 	if bracketed {
 		inner = strings.TrimSuffix(inner, "]")
 	}
-	ip := net.ParseIP(inner)
-	return ip != nil && ip.IsLoopback() && bracketed == strings.Contains(inner, ":")
+	return token.Loopback(inner) && bracketed == strings.Contains(inner, ":")
 }
 
 // validPort takes no port and 1 to 65535 without leading zeros.

@@ -25,6 +25,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/longcase/longcase/token"
 )
 
 // Request is one token that is wanted. Issuer, Client, Audience and one of
@@ -115,7 +117,7 @@ func checkURL(s string) error {
 		return errors.New("not a URL")
 	case u.RawQuery != "" || u.Fragment != "":
 		return fmt.Errorf("%q has a query or a fragment", s)
-	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && token.Loopback(u.Hostname()):
 		return nil
 	}
 	return fmt.Errorf("%q is not https", s)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -186,12 +185,4 @@ func (c client) do(req *http.Request) (status int, body []byte, err error) {
 		return 0, nil, fmt.Errorf("%s: the answer has more than %d bytes", req.URL.Redacted(), maxBody)
 	}
 	return resp.StatusCode, body, nil
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.Unmap().IsLoopback()
 }

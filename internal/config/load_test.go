@@ -89,6 +89,24 @@ func TestRelativePathsStartAtTheFilesFolder(t *testing.T) {
 	}
 }
 
+func TestPlainHTTPIsForLoopback(t *testing.T) {
+	for host, want := range map[string]bool{
+		"localhost": true, "LocalHost": true, "127.0.0.1": true, "[::1]": true,
+		"tokens.localhost": false, "localhost.example.com": false, "10.0.0.1": false,
+	} {
+		for what, text := range map[string]string{
+			"url":    "issuer: {url: \"http://" + host + ":4600\"}",
+			"listen": "issuer: {url: https://issuer.test, listen: \"" + host + ":4600\"}",
+			"redirect": "issuer: {url: https://issuer.test, clients: [{id: a, authenticate: none, grants: [authorization_code], audiences: [a], " +
+				"redirect_uris: [\"http://" + host + "/cb\"]}]}",
+		} {
+			if _, err := Parse("f", []byte(text)); (err == nil) != want {
+				t.Errorf("%s on %s: %v", what, host, err)
+			}
+		}
+	}
+}
+
 func TestARouteHasTheOnlyAudience(t *testing.T) {
 	cfg := mustParse(t, "gate: {accept: [{issuer: https://issuer.test, audience: a}], routes: [{path: /x}]}")
 	if got := cfg.Gate.Routes[0].Audience; got != "a" {

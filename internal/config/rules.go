@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/longcase/longcase/token"
 )
 
 // fault is what a rule finds wrong with a text. Its message continues the
@@ -78,7 +80,7 @@ func checkURL(s string) *fault {
 		return wrong(quote(s)+" is not a URL", "")
 	case strings.Contains(s, "*"):
 		return wrong(quote(s)+" has a wildcard", "")
-	case u.Scheme == "http" && u.Host != "" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && u.Host != "" && !token.Loopback(u.Hostname()):
 		return wrong(quote(s)+" is plain http beyond loopback", "https"+strings.TrimPrefix(s, "http"))
 	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Hostname() == "":
 		return wrong(quote(s)+" is not an https URL", nearURL(s))
@@ -100,7 +102,7 @@ func nearURL(s string) string {
 	scheme := "https://"
 	if u, err := url.Parse("http://" + s); err != nil || u.Hostname() == "" {
 		return ""
-	} else if isLoopback(u.Hostname()) {
+	} else if token.Loopback(u.Hostname()) {
 		scheme = "http://"
 	}
 	if checkURL(scheme+s) != nil {
@@ -115,15 +117,6 @@ func validPort(port, host string) bool {
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	return err == nil && n > 0
-}
-
-// isLoopback reports whether a host, as it is written, can only be this machine.
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") || strings.HasSuffix(strings.ToLower(host), ".localhost") {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.Unmap().IsLoopback()
 }
 
 func isPrivate(host string) bool {
@@ -163,7 +156,7 @@ func nearAddress(s string) string {
 // only.
 func loopbackAddress(s string) bool {
 	u, err := url.Parse("//" + s)
-	return err == nil && isLoopback(u.Hostname())
+	return err == nil && token.Loopback(u.Hostname())
 }
 
 // checkAudience wants one name, byte for byte: nothing that could mean many.
@@ -190,7 +183,7 @@ func checkRedirect(s string) *fault {
 		return wrong(quote(s)+" has a fragment", s[:strings.Index(s, "#")])
 	case strings.Contains(u.Scheme, "."):
 		return nil
-	case u.Scheme == "http" && u.Host != "" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && u.Host != "" && !token.Loopback(u.Hostname()):
 		return wrong(quote(s)+" is plain http beyond loopback", "https"+strings.TrimPrefix(s, "http"))
 	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil:
 		return wrong(quote(s)+" is neither https, nor http on loopback, nor an app's own scheme (com.example.app:/callback)", "")

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/longcase/longcase/token"
 )
 
 // rules say what may be fetched on behalf of one issuer. Metadata is a
@@ -39,7 +41,7 @@ func newRules(cfg Config) (rules, error) {
 	if err != nil {
 		return rules{}, errors.Join(append(errs, fmt.Errorf("remote: Issuer or URL: %w", err))...)
 	}
-	r.loopback = isLoopback(u.Hostname())
+	r.loopback = token.Loopback(u.Hostname())
 	if err := r.check(named); err != nil {
 		errs = append(errs, fmt.Errorf("remote: Issuer or URL: %w", err))
 	}
@@ -70,7 +72,7 @@ func (r rules) check(raw string) error {
 	if err != nil {
 		return err
 	}
-	local := r.loopback && isLoopback(u.Hostname())
+	local := r.loopback && token.Loopback(u.Hostname())
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Opaque != "":
 		return fmt.Errorf("%.200q is no https URL", raw)
@@ -78,18 +80,10 @@ func (r rules) check(raw string) error {
 		return fmt.Errorf("%.200q has a user or a fragment", u.Redacted())
 	case u.Scheme == "http" && !local:
 		return fmt.Errorf("%.200q is not https: http is for an issuer on loopback only", raw)
-	case isLoopback(u.Hostname()) && !local:
+	case token.Loopback(u.Hostname()) && !local:
 		return fmt.Errorf("%.200q is on loopback, its issuer is not", raw)
 	}
 	return nil
-}
-
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
 }
 
 // newClient is the client of one issuer: given, or one that dials no private

@@ -133,6 +133,7 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 		{"no host", remote.Config{Issuer: "https:///x"}, []string{"no https URL"}},
 		{"a query, and a negative Stale", remote.Config{Issuer: "https://x.example/?a=b", Stale: -1}, []string{"query", "Stale"}},
 		{"http keys of an https issuer", remote.Config{Issuer: issuerURL, URL: "http://tokens.example.com/jwks"}, []string{"not https"}},
+		{"a name below localhost", remote.Config{Issuer: "http://tokens.localhost"}, []string{"not https"}},
 		{"loopback in a name", remote.Config{Issuer: "http://localhost.evil.example"}, []string{"not https"}},
 	}
 	for _, tt := range tests {
