@@ -54,7 +54,7 @@ func ParseKey(data []byte) (crypto.Signer, error) {
 // assert makes the client's assertion (RFC 7523 section 3): for the issuer
 // alone, to be used once, at once.
 func assert(r Request, m metadata, now time.Time) (string, error) {
-	alg, err := algorithmOf(r.Key, m.Algorithms)
+	alg, err := Algorithm(r.Key, m.Algorithms)
 	if err != nil {
 		return "", err
 	}
@@ -72,9 +72,11 @@ func assert(r Request, m metadata, now time.Time) (string, error) {
 	return signer.Sign("JWT", claims)
 }
 
-// algorithmOf is what the key signs with. RSA leaves a choice: RS256, unless
-// the service lists PS256 and not RS256.
-func algorithmOf(key crypto.Signer, supported []string) (token.Algorithm, error) {
+// Algorithm is what a client's key signs assertions with, where the service
+// lists the supported ones (nil: it does not say). RSA leaves a choice: RS256,
+// unless PS256 is listed and RS256 is not. The error says that the key is of
+// another kind.
+func Algorithm(key crypto.Signer, supported []string) (token.Algorithm, error) {
 	switch pub := key.Public().(type) {
 	case *ecdsa.PublicKey:
 		switch pub.Curve.Params().BitSize {

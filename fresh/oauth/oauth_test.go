@@ -250,6 +250,48 @@ func TestARequestNamesEveryFieldThatIsWrong(t *testing.T) {
 	}
 }
 
+func TestASecretInTheClearStaysOnThisMachine(t *testing.T) {
+	for issuer, want := range map[string]bool{
+		"http://LocalHost:4600": true, "http://127.0.0.1:4600": true, "http://[::1]:4600": true, "https://tokens.example.com": true,
+		"http://tokens.localhost": false, "http://localhost.example.com": false, "http://10.0.0.1": false,
+	} {
+		r := Request{Issuer: issuer, Client: "c", Secret: "s", Audience: "a"}
+		if err := r.check(); (err == nil) != want {
+			t.Errorf("%s: %v", issuer, err)
+		}
+	}
+}
+
+func TestAKeysAlgorithmFollowsFromItsType(t *testing.T) {
+	p256, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	p384, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	p521, _ := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	rsaKey, _ := rsa.GenerateKey(rand.Reader, 2048)
+	_, edKey, _ := ed25519.GenerateKey(rand.Reader)
+	tests := []struct {
+		name      string
+		key       crypto.Signer
+		supported []string
+		want      token.Algorithm
+	}{
+		{"P-256", p256, nil, token.ES256},
+		{"P-256, whatever is listed", p256, []string{"PS256"}, token.ES256},
+		{"P-384", p384, nil, token.ES384},
+		{"P-521 is none of ours", p521, nil, ""},
+		{"Ed25519", edKey, nil, token.EdDSA},
+		{"RSA, nothing listed", rsaKey, nil, token.RS256},
+		{"RSA, both listed", rsaKey, []string{"PS256", "RS256"}, token.RS256},
+		{"RSA, PS256 alone listed", rsaKey, []string{"PS256", "ES256"}, token.PS256},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got, err := Algorithm(tt.key, tt.supported); got != tt.want || (err == nil) != (tt.want != "") {
+				t.Errorf("Algorithm = %q, %v, want %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
 func TestParseKey(t *testing.T) {
 	p256, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	rsaKey, _ := rsa.GenerateKey(rand.Reader, 2048)
