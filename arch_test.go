@@ -25,9 +25,10 @@ var house = map[string][]string{
 	"store/memory":       {"store", "token"},
 	"store/embedded":     {"store", "token"},
 	"verify":             {"jwks", "token"},
+	"verify/early":       {"token"},
 	"fresh/oauth":        {"token"},
-	"gate":               {"verify", "jwks", "jwks/remote", "token"},
-	"issuer":             {"issuer/pages", "issuer/password", "store", "verify", "jwks", "token"},
+	"gate":               {"verify", "verify/early", "jwks", "jwks/remote", "token"},
+	"issuer":             {"issuer/pages", "issuer/password", "store", "verify", "verify/early", "jwks", "token"},
 	"issuer/keys":        {"store", "jwks", "token"},
 	"issuer/pages":       {},
 	"issuer/password":    {},
@@ -42,7 +43,7 @@ var house = map[string][]string{
 }
 
 // pure names the rooms that decide and do nothing else.
-var pure = []string{"token", "verify", "issuer/pages"}
+var pure = []string{"token", "verify", "verify/early", "issuer/pages"}
 
 // owners names the only rooms that may import what is heavy or has effects.
 var owners = map[string][]string{

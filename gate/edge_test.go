@@ -16,6 +16,7 @@ import (
 
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
+	"github.com/longcase/longcase/verify/early"
 )
 
 // edges are the three ways to one judgement.
@@ -73,7 +74,7 @@ func TestEveryEdgeSaysTheSame(t *testing.T) {
 		c.Revocations = func(ctx context.Context, _ func(Event), _ func()) error { <-ctx.Done(); return nil }
 	}
 	feed := func(c *Config) {
-		c.Revocations = still(Event{Kind: EndToken, Value: "t9", End: at(900)}, Event{Kind: EndKey, Value: "k0", End: at(900)})
+		c.Revocations = still(Event{Kind: early.Token, Value: "t9", End: at(900)}, Event{Kind: early.Key, Value: "k0", End: at(900)})
 	}
 	down := func(c *Config) { c.Issuers[0].Keys = unreachable{} }
 	tests := []struct {

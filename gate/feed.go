@@ -3,8 +3,11 @@ package gate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/longcase/longcase/verify/early"
 )
 
 // Feed tells of early ends until ctx ends or it breaks. It calls apply for each
@@ -79,14 +82,14 @@ var errFull = errors.New("gate: feed: more early ends than this gate may keep; r
 // take keeps one event. The news that a key was withdrawn sends for the
 // issuer's keys at once.
 func (g *Gate) take(e Event) error {
-	if err := e.check(); err != nil {
-		return err
+	if err := e.Check(); err != nil {
+		return fmt.Errorf("gate: feed: %w", err)
 	}
-	news, room := g.index.add(e, g.cfg.Now())
+	news, room := g.index.Add(e, g.verifier.LongestLife(g.cfg.RevocationsFrom), g.cfg.Now())
 	if !room {
 		return errFull
 	}
-	if news && e.Kind == EndKey {
+	if news && e.Kind == early.Key {
 		g.refreshKeys()
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
+	"github.com/longcase/longcase/verify/early"
 )
 
 // liveConfig is a gate by the clock of the bubble, fed by feed.
@@ -47,7 +48,7 @@ func TestASilentFeedIsStale(t *testing.T) {
 			var speak atomic.Bool
 			speak.Store(true)
 			feed := func(ctx context.Context, apply func(Event), live func()) error {
-				apply(Event{Kind: EndToken, Value: "gone", End: time.Now().Add(time.Hour)})
+				apply(Event{Kind: early.Token, Value: "gone", End: time.Now().Add(time.Hour)})
 				for sleep(ctx, 2*time.Second) {
 					if speak.Load() {
 						live()
@@ -115,7 +116,7 @@ func TestEventsDoNotProveFreshness(t *testing.T) {
 				return errors.New("broken")
 			}
 			for sleep(ctx, time.Second) {
-				apply(Event{Kind: EndToken, Value: "t9", End: time.Now().Add(time.Hour)})
+				apply(Event{Kind: early.Token, Value: "t9", End: time.Now().Add(time.Hour)})
 			}
 			return ctx.Err()
 		}
@@ -159,26 +160,28 @@ func TestAFullIndexIsStaleUntilThereIsRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
 		past := []Event{
-			{Kind: EndToken, Value: "a", End: begun.Add(90 * time.Second)},
-			{Kind: EndToken, Value: "b", End: begun.Add(time.Hour)},
-			{Kind: EndToken, Value: "c", End: begun.Add(time.Hour)},
+			{Kind: early.Token, Value: "a", End: begun.Add(90 * time.Second)},
+			{Kind: early.Token, Value: "b", End: begun.Add(time.Hour)},
+			{Kind: early.Token, Value: "c", End: begun.Add(time.Hour)},
 		}
 		cfg := liveConfig(key, func(ctx context.Context, apply func(Event), live func()) error {
 			for _, e := range past {
-				apply(e)
+				if time.Now().Before(e.End.Add(time.Minute)) { // then it is retired
+					apply(e)
+				}
 			}
 			for live(); sleep(ctx, 2*time.Second); live() { // after the gate gave up it must not count
 			}
 			return ctx.Err()
 		})
-		cfg.MaxRevocations = 2
+		cfg.MaxRevocations, cfg.Issuers[0].MaxLifetime = 2, 5*time.Minute
 		g := mustNew(t, cfg)
 		defer inBubble(t, g)()
 		time.Sleep(time.Minute)
 		if got := reasonAt(g, sign(t, key, goodAt(time.Now()))); got != string(token.RevocationsStale) {
 			t.Errorf("full: reason %q", got)
 		}
-		time.Sleep(2 * time.Minute)
+		time.Sleep(7 * time.Minute)
 		for jti, want := range map[string]string{"b": "revoked", "c": "revoked", "d": ""} {
 			if got := reasonAt(g, sign(t, key, goodAt(time.Now()).with(claims{"jti": jti}))); got != want {
 				t.Errorf("%s: reason %q, want %q", jti, got, want)
@@ -191,10 +194,10 @@ func TestWhatCannotBeEnforcedIsNotPassedOver(t *testing.T) {
 	key := newSigner(t, "k1")
 	for name, e := range map[string]Event{
 		"an unknown kind":         {Kind: "tenant", Value: "x", End: at(900)},
-		"no value":                {Kind: EndToken, End: at(900)},
-		"no end":                  {Kind: EndToken, Value: "x"},
-		"a client without before": {Kind: EndClient, Value: "x", End: at(900)},
-		"a huge value":            {Kind: EndToken, Value: strings.Repeat("x", maxEventValue+1), End: at(900)},
+		"no value":                {Kind: early.Token, End: at(900)},
+		"no end":                  {Kind: early.Token, Value: "x"},
+		"a client without before": {Kind: early.Client, Value: "x", End: at(900)},
+		"a huge value":            {Kind: early.Token, Value: strings.Repeat("x", 5000), End: at(900)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -216,7 +219,7 @@ func TestAFeedEndsOnlyItsIssuersTokens(t *testing.T) {
 	const issuerB = "https://b.test"
 	cfg := config(a)
 	cfg.Issuers = append(cfg.Issuers, verify.Issuer{URL: issuerB, Audience: orders, Keys: verify.Fixed{b.Key()}})
-	cfg.Revocations, cfg.RevocationsFrom = still(Event{Kind: EndKey, Value: "k1", End: at(900)}), issuerA
+	cfg.Revocations, cfg.RevocationsFrom = still(Event{Kind: early.Key, Value: "k1", End: at(900)}), issuerA
 	g := mustNew(t, cfg)
 	run(t, g)
 	eventually(t, "the feed is loaded", func() bool { return g.Ready() == nil })
@@ -226,4 +229,34 @@ func TestAFeedEndsOnlyItsIssuersTokens(t *testing.T) {
 	if got := reasonAt(g, sign(t, b, good().with(claims{"iss": issuerB}))); got != "" {
 		t.Errorf("B's token: reason %q", got)
 	}
+}
+
+// The clock of a gate is a day ahead for three minutes; what came meanwhile
+// looks long over, and the tokens it ends are accepted again afterwards.
+func TestAClockThatIsWrongForAWhileHidesNoEarlyEnd(t *testing.T) {
+	key := newSigner(t, "k1")
+	synctest.Test(t, func(t *testing.T) {
+		var ahead atomic.Int64
+		cfg := liveConfig(key, func(ctx context.Context, apply func(Event), live func()) error {
+			live()
+			sleep(ctx, time.Second)
+			apply(Event{Kind: early.Token, Value: "gone", End: time.Now().Add(15 * time.Minute)})
+			for live(); sleep(ctx, 2*time.Second); live() {
+			}
+			return ctx.Err()
+		})
+		cfg.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		g := mustNew(t, cfg)
+		defer inBubble(t, g)()
+		synctest.Wait()
+		ahead.Store(int64(24 * time.Hour))
+		time.Sleep(3 * time.Minute)
+		ahead.Store(0)
+		time.Sleep(3 * time.Second)
+		for jti, want := range map[string]string{"gone": "revoked", "other": ""} {
+			if got := reasonAt(g, sign(t, key, goodAt(time.Now()).with(claims{"jti": jti}))); got != want {
+				t.Errorf("%s: reason %q, want %q", jti, got, want)
+			}
+		}
+	})
 }

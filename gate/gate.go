@@ -178,7 +178,7 @@ func (g *Gate) Revocations() int {
 	if g.index == nil {
 		return 0
 	}
-	return g.index.len()
+	return g.index.Len()
 }
 
 // ended is verify's question whether a token ended early. Only the issuer that
@@ -192,7 +192,7 @@ func (g *Gate) ended(kid string, c *token.Claims, now time.Time) error {
 			return err
 		}
 	}
-	return g.index.ended(kid, c)
+	return g.index.Ended(kid, c)
 }
 
 type contextKey struct{}

@@ -216,3 +216,20 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+func TestTheLongestLifeIsThatOfAnyPolicy(t *testing.T) {
+	key := newSigner(t, "k1", token.ES256)
+	v, err := New(Config{Issuers: []Issuer{
+		{URL: issuerA, Audience: orders, Keys: keysOf(key), MaxLifetime: time.Minute},
+		{URL: issuerA, Audience: mail, Keys: keysOf(key), MaxLifetime: 2 * time.Hour, Leeway: NoLeeway},
+		{URL: issuerB, Audience: orders, Keys: keysOf(key)},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for url, want := range map[string]time.Duration{issuerA: 2 * time.Hour, issuerB: time.Hour + 2*DefaultLeeway, "https://c.test": 0} {
+		if got := v.LongestLife(url); got != want {
+			t.Errorf("LongestLife(%q) = %s, want %s", url, got, want)
+		}
+	}
+}
