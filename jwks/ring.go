@@ -26,7 +26,7 @@ const (
 var (
 	ErrWaiting   = errors.New("jwks: a successor waits already")
 	ErrNoSuchKey = errors.New("jwks: no such key in the ring")
-	ErrFull      = errors.New("jwks: too many keys in the ring: wait until one is removed")
+	ErrFull      = errors.New("jwks: 24 keys are published: wait until the oldest is removed")
 )
 
 const (
@@ -46,8 +46,15 @@ const (
 )
 
 // Overlap is how long a key stays published after it signed its last token: the
-// longest life of an access token, the longest leeway and the cache time.
-func Overlap(access time.Duration) time.Duration { return access + MaxLeeway + MaxCache }
+// life of an access token, the longest leeway, and how long the set may be
+// cached where a successor is published publishAhead before it signs.
+func Overlap(access, publishAhead time.Duration) time.Duration {
+	return access + MaxLeeway + maxCache(publishAhead)
+}
+
+// maxCache is how long a set may be cached: every cache knows a key before it
+// signs.
+func maxCache(publishAhead time.Duration) time.Duration { return min(MaxCache, publishAhead/2) }
 
 // Policy is what a ring's timeline follows from.
 type Policy struct {

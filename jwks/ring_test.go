@@ -16,7 +16,7 @@ import (
 
 var (
 	start  = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	policy = jwks.Policy{Rotate: 30 * day, PublishAhead: 10 * time.Minute, Overlap: jwks.Overlap(5 * time.Minute)}
+	policy = jwks.Policy{Rotate: 30 * day, PublishAhead: 10 * time.Minute, Overlap: jwks.Overlap(5*time.Minute, 10*time.Minute)}
 )
 
 const day = 24 * time.Hour
@@ -126,7 +126,7 @@ func TestWhatARingRefuses(t *testing.T) {
 
 func TestTokensThatAreOutKeepTheirKeyWhenLivesGetShorter(t *testing.T) {
 	long := policy
-	long.Overlap = jwks.Overlap(time.Hour)
+	long.Overlap = jwks.Overlap(time.Hour, 10*time.Minute)
 	ring, err := jwks.Ring(nil).Publish("a", token.ES256, start, long)
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func TestTokensThatAreOutKeepTheirKeyWhenLivesGetShorter(t *testing.T) {
 		t.Errorf("removed %s after the last token, want %s", got.Sub(signs), long.Overlap)
 	}
 	longer := policy
-	longer.Overlap = jwks.Overlap(2 * time.Hour)
+	longer.Overlap = jwks.Overlap(2*time.Hour, 10*time.Minute)
 	if got := ring.Adopt(start.Add(3*time.Minute), longer)[0].Removed; !got.Equal(signs.Add(longer.Overlap)) {
 		t.Errorf("longer lives while it still signs: removed after %s, want %s", got.Sub(signs), longer.Overlap)
 	}
@@ -331,7 +331,7 @@ func TestARotationNeverRefusesAToken(t *testing.T) {
 		w := &world{now: start}
 		lives := func(t *rapid.T) {
 			w.access = draw(t, "access", time.Hour)
-			w.policy.Overlap = jwks.Overlap(w.access)
+			w.policy.Overlap = jwks.Overlap(w.access, w.policy.PublishAhead)
 			w.tend(t)
 		}
 		w.policy = jwks.Policy{Rotate: draw(t, "rotate", 40*day), PublishAhead: draw(t, "ahead", time.Hour)}

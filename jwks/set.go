@@ -82,6 +82,10 @@ func FromKeys(keys ...token.Key) Set {
 	return s
 }
 
+// unnamed is where the keys without a kid stand. A token that names it finds
+// what every unknown kid finds.
+const unnamed = "\x00"
+
 // add takes one key in each of its algorithms.
 func (s *Set) add(keys []token.Key) {
 	if s.found == nil {
@@ -89,9 +93,11 @@ func (s *Set) add(keys []token.Key) {
 	}
 	s.count++
 	for _, k := range keys {
-		s.index(query{k.ID(), k.Algorithm()}, k)
+		s.index(query{"", k.Algorithm()}, k)
 		if k.ID() != "" {
-			s.index(query{"", k.Algorithm()}, k)
+			s.index(query{k.ID(), k.Algorithm()}, k)
+		} else {
+			s.index(query{unnamed, k.Algorithm()}, k)
 		}
 	}
 }
@@ -103,10 +109,15 @@ func (s *Set) index(q query, k token.Key) {
 }
 
 // Find returns the keys that may have signed a token with this "kid" and
-// "alg": several if the set uses a kid twice, and for an empty kid every key
-// that fits alg, 8 at most. The slice is shared: do not write to it.
+// "alg": several if the set uses a kid twice; those without a kid where none
+// has this one, since "kid" is a hint (RFC 7515 section 4.1.4); and for an empty
+// kid every key that fits alg. They are 8 at most. The slice is shared: do not
+// write to it.
 func (s Set) Find(kid string, alg token.Algorithm) []token.Key {
-	return slices.Clip(s.found[query{kid, alg}])
+	if keys := s.found[query{kid, alg}]; len(keys) > 0 {
+		return slices.Clip(keys)
+	}
+	return slices.Clip(s.found[query{unnamed, alg}])
 }
 
 // Keys is Find for a verifier; the error is an *token.Error with UnknownKey.

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -348,4 +349,43 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestKeysWithoutAKidAnswerForKidsThatNoKeyHas(t *testing.T) {
+	named, unnamed := newKey(t, "a"), newKey(t, "")
+	tests := []struct {
+		name string
+		set  jwks.Set
+		kid  string
+		want []token.Key
+	}{
+		{"the kid is there", jwks.FromKeys(named, unnamed), "a", []token.Key{named}},
+		{"no key has this kid", jwks.FromKeys(named, unnamed), "b", []token.Key{unnamed}},
+		{"every key has a kid", jwks.FromKeys(named), "b", nil},
+		{"the token names none", jwks.FromKeys(named, unnamed), "", []token.Key{named, unnamed}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.set.Find(tt.kid, token.ES256); !slices.EqualFunc(got, tt.want, sameKey) {
+				t.Errorf("Find(%q) = %d keys, want %d", tt.kid, len(got), len(tt.want))
+			}
+		})
+	}
+}
+
+func newKey(t *testing.T, id string) token.Key {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := token.NewKey(id, token.ES256, &private.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func sameKey(a, b token.Key) bool {
+	return a.ID() == b.ID() && token.Fingerprint(a) == token.Fingerprint(b)
 }

@@ -157,7 +157,7 @@ func (r Ring) Due(now time.Time, p Policy) time.Time {
 // p.PublishAhead, so that every cache knows a key before it signs, at most
 // MaxCache, and only to the next step where that is near.
 func (r Ring) MaxAge(now time.Time, p Policy) time.Duration {
-	most := min(MaxCache, p.PublishAhead/2)
+	most := maxCache(p.PublishAhead)
 	age := most
 	if steps := r.Next(now, p); len(steps) > 0 {
 		age = min(most, max(steps[0].At.Sub(now), min(most, minCache)))

@@ -2,17 +2,10 @@ package app
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rsa"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"strings"
 
+	"github.com/longcase/longcase/fresh/oauth"
 	"github.com/longcase/longcase/gate"
 	"github.com/longcase/longcase/internal/config"
 	"github.com/longcase/longcase/issuer"
@@ -130,46 +123,16 @@ func ownFeed(is *issuer.Issuer) gate.Feed {
 	}
 }
 
-// parseSigner reads a PEM private key (PKCS #8, SEC 1 or PKCS #1). Its algorithm
-// follows from its type. It names no kid, since the client's key set may call
-// the key anything.
+// parseSigner reads a PEM private key. It names no kid, since the client's key
+// set may call the key anything.
 func parseSigner(text []byte) (token.Signer, error) {
-	block, _ := pem.Decode(text)
-	if block == nil || !strings.HasSuffix(block.Type, "PRIVATE KEY") {
-		return token.Signer{}, errors.New("not a PEM private key")
-	}
-	key, err := parsePrivate(block.Bytes)
+	key, err := oauth.ParseKey(text)
 	if err != nil {
 		return token.Signer{}, err
 	}
-	return token.NewSigner("", algorithmOf(key.Public()), key)
-}
-
-func parsePrivate(der []byte) (crypto.Signer, error) {
-	if key, err := x509.ParsePKCS8PrivateKey(der); err == nil {
-		if signer, ok := key.(crypto.Signer); ok {
-			return signer, nil
-		}
+	alg, err := oauth.Algorithm(key, nil)
+	if err != nil {
+		return token.Signer{}, err
 	}
-	if key, err := x509.ParseECPrivateKey(der); err == nil {
-		return key, nil
-	}
-	if key, err := x509.ParsePKCS1PrivateKey(der); err == nil {
-		return key, nil
-	}
-	return nil, errors.New("not an EC, Ed25519 or RSA key in PKCS #8, SEC 1 or PKCS #1")
-}
-
-func algorithmOf(public crypto.PublicKey) token.Algorithm {
-	switch key := public.(type) {
-	case ed25519.PublicKey:
-		return token.EdDSA
-	case *rsa.PublicKey:
-		return token.PS256
-	case *ecdsa.PublicKey:
-		if key.Curve == elliptic.P384() {
-			return token.ES384
-		}
-	}
-	return token.ES256
+	return token.NewSigner("", alg, key)
 }

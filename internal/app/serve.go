@@ -61,7 +61,6 @@ type house struct {
 	kek     []byte
 	engine  store.Engine // nil without an issuer
 	rooms   []*room
-	drained atomic.Bool
 	shift   atomic.Pointer[shift]
 	failed  chan error // a room that ended by itself
 }
@@ -191,7 +190,7 @@ func (h *house) run(ctx context.Context, g *errgroup.Group, first *shift, greeti
 		return err
 	}
 	for _, r := range h.rooms {
-		serving.Go(func() error { return r.serve(stopServing) })
+		serving.Go(func() error { return r.serve(stopServing, h.log) })
 		fmt.Fprintf(h.opts.Stderr, "listening %s %s\n", r.name, r.url())
 	}
 	if h.engine != nil {
@@ -199,7 +198,6 @@ func (h *house) run(ctx context.Context, g *errgroup.Group, first *shift, greeti
 	}
 	serving.Go(func() error { h.reloadOnHangup(stopServing, ctx); return nil })
 	serving.Go(func() error { return h.failure(stopServing) })
-	context.AfterFunc(ctx, func() { h.drained.Store(true) })
 	if err := greeting(); err != nil {
 		return err
 	}
@@ -232,13 +230,6 @@ func (h *house) openAdmin(ctx context.Context, g *errgroup.Group) error {
 		return err
 	}
 	g.Go(func() error { return server.Run(ctx) })
-	return nil
-}
-
-func (h *house) draining() error {
-	if h.drained.Load() {
-		return errors.New("the server is stopping")
-	}
 	return nil
 }
 

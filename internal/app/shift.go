@@ -90,7 +90,7 @@ func (s *shift) newRing(c *config.Issuer) (err error) {
 	s.ring, err = keys.New(keys.Config{
 		Registry: s.house.engine.Registry(), KEK: s.house.kek,
 		Algorithm: c.Signing.Algorithm, Rotate: c.Signing.Rotate, PublishAhead: c.Signing.PublishAhead,
-		Overlap: jwks.Overlap(c.Lifetimes.MaxAccess), SessionAbsolute: c.Lifetimes.SessionAbsolute,
+		Overlap: jwks.Overlap(c.Lifetimes.Access, c.Signing.PublishAhead), SessionAbsolute: c.Lifetimes.SessionAbsolute,
 		Log: s.house.log.With("room", "keys"), Now: s.house.now,
 	})
 	return err
@@ -185,5 +185,5 @@ func (s *shift) checks() []check {
 	if s.gate != nil {
 		all = append(all, check{"gate", s.gate.Ready})
 	}
-	return append(all, check{"drain", s.house.draining})
+	return all
 }

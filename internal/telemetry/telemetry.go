@@ -60,10 +60,17 @@ func counters(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 }
 
-// Handler answers GET /metrics in OpenMetrics or Prometheus text format.
+// Handler answers GET /metrics in OpenMetrics, and in Prometheus text format to
+// whoever asks for that.
 func (m *Metrics) Handler() http.Handler {
+	metrics := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		if accept := r.Header.Get("Accept"); accept == "" || accept == "*/*" {
+			r.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
+		}
+		metrics.ServeHTTP(w, r)
+	})
 	return mux
 }
 

@@ -6,7 +6,7 @@
 // It holds no private key in the clear outside memory, shows none, and signs
 // only with the one key that is active (package jwks has the timeline).
 //
-//	k, err := keys.New(keys.Config{Registry: engine.Registry(), KEK: kek, Overlap: jwks.Overlap(access)})
+//	k, err := keys.New(keys.Config{Registry: engine.Registry(), KEK: kek, Overlap: jwks.Overlap(access, ahead)})
 //	err = k.Load(ctx)
 //	go k.Run(ctx)
 //	signer, err := k.Signer(now)

@@ -30,7 +30,7 @@ var kek = bytes.Repeat([]byte{7}, 32)
 
 func config(r store.Registry) keys.Config {
 	return keys.Config{
-		Registry: r, KEK: kek, Overlap: jwks.Overlap(5 * time.Minute), SessionAbsolute: 12 * time.Hour,
+		Registry: r, KEK: kek, Overlap: jwks.Overlap(5*time.Minute, 10*time.Minute), SessionAbsolute: 12 * time.Hour,
 		Log: slog.New(slog.DiscardHandler),
 	}
 }
