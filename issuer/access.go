@@ -21,10 +21,7 @@ func (is *Issuer) judgeAccess(ctx context.Context, raw string, now time.Time) (t
 	if err := is.early.fresh(ctx, is.cfg.Engine.Revocations(), now); err != nil {
 		return c, err
 	}
-	if is.early.endedToken(kid, c, now) {
-		return c, token.Refuse(token.Revoked, "the token, its session, client, subject or key was ended early")
-	}
-	return c, nil
+	return c, is.early.Ended(kid, &c)
 }
 
 // readAccess checks everything about an access token that does not change with

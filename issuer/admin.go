@@ -121,7 +121,40 @@ func (is *Issuer) RevokeSubject(ctx context.Context, subject string, before time
 // time is now. Access tokens without a session stay until their end.
 func (is *Issuer) RevokeAllBefore(ctx context.Context, before time.Time) (int, error) {
 	now := is.cfg.Now()
-	return is.endAll(ctx, SessionFilter{Before: instant(before, now)}, now)
+	before = instant(before, now)
+	if err := is.endAllBefore(ctx, before); err != nil {
+		return 0, fmt.Errorf("issuer: revoke all before %s: %w", before.Format(time.RFC3339), err)
+	}
+	return is.endAll(ctx, SessionFilter{Before: before}, now)
+}
+
+// allEnded is the registry's key of the latest instant that RevokeAllBefore was
+// given: a session that is being stored meanwhile is held against it.
+const allEnded = "sessions/ended-before"
+
+func (is *Issuer) allEndedBefore(ctx context.Context) (time.Time, error) {
+	e, err := is.cfg.Engine.Registry().Get(ctx, allEnded)
+	if err != nil || e.Value == nil {
+		return time.Time{}, err
+	}
+	return time.Parse(time.RFC3339, string(e.Value))
+}
+
+func (is *Issuer) endAllBefore(ctx context.Context, before time.Time) error {
+	for {
+		e, err := is.cfg.Engine.Registry().Get(ctx, allEnded)
+		if err != nil {
+			return err
+		}
+		known, err := time.Parse(time.RFC3339, string(e.Value))
+		if err == nil && !known.Before(before) {
+			return nil
+		}
+		err = is.cfg.Engine.Registry().Put(ctx, allEnded, []byte(before.Format(time.RFC3339)), e.Version)
+		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrUnknown) {
+			return err
+		}
+	}
 }
 
 // RevokeKey puts a key that was withdrawn into the feed, so that gates refuse

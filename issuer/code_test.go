@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -217,10 +218,53 @@ func TestWhoIsCutOffRedeemsNothing(t *testing.T) {
 	}
 }
 
+// TestWhoIsCutOffMeanwhileGetsNothing is a revocation, from its first word to
+// its last, between two steps of a redemption.
+func TestWhoIsCutOffMeanwhileGetsNothing(t *testing.T) {
+	for name, cut := range map[string]func(*rig) error{
+		"subject": func(r *rig) error { _, err := r.is.RevokeSubject(t.Context(), "alice", time.Time{}); return err },
+		"client":  func(r *rig) error { _, err := r.is.RevokeClient(t.Context(), "web", time.Time{}); return err },
+		"all":     func(r *rig) error { _, err := r.is.RevokeAllBefore(t.Context(), time.Time{}); return err },
+	} {
+		for call := 2; call <= 3; call++ { // before the session is stored, and after
+			t.Run(fmt.Sprint(name, " before call ", call), func(t *testing.T) {
+				r := newRig(t)
+				r.session(t, "rival") // loads the early ends
+				code := r.code(t, "web")
+				var err error
+				r.engine.race(call, func() { err = cut(r) })
+				wantError(t, r.redeem("web", code), 400, "invalid_grant")
+				if !r.engine.heal() || err != nil {
+					t.Fatalf("not cut off: %v", err)
+				}
+				found, _, err := r.is.ListSessions(t.Context(), SessionFilter{Client: "web"})
+				if len(found) != 1 || !found[0].Ended {
+					t.Errorf("sessions %+v, %v; want one that has ended", found, err)
+				}
+				r.advance(time.Second)
+				if got := r.redeem("web", r.code(t, "web")); got.Status != 200 {
+					t.Errorf("a new sign-in: %s", got.Body)
+				}
+			})
+		}
+	}
+}
+
+// A clock that was ahead when everything was ended keeps nobody out.
+func TestAnEndOfAllThatLiesAheadIsNobodys(t *testing.T) {
+	r := newRig(t)
+	r.advance(24 * time.Hour)
+	if _, err := r.is.RevokeAllBefore(t.Context(), time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	r.advance(-24 * time.Hour)
+	r.session(t, "web")
+}
+
 // TestTheLoserOfARaceEndsWhatTheWinnerMade lets a whole redemption happen
 // between another's look at the code and its write.
 func TestTheLoserOfARaceEndsWhatTheWinnerMade(t *testing.T) {
-	for client, call := range map[string]int{"web": 3, "once": 2} { // the code, the session, and then the write
+	for client, call := range map[string]int{"web": 4, "once": 3} { // the code, the session, the early ends, and then the write
 		t.Run(client, func(t *testing.T) {
 			r := newRig(t)
 			r.session(t, "rival") // loads the early ends
@@ -245,7 +289,7 @@ func TestTheLoserOfARaceEndsWhatTheWinnerMade(t *testing.T) {
 }
 
 func TestAnUnknownOutcomeThatWasASuccessIsOne(t *testing.T) {
-	for n := 2; n <= 3; n++ { // the session, the code's write
+	for _, n := range []int{2, 4} { // the session, the code's write
 		r := newRig(t)
 		r.session(t, "rival") // loads the early ends
 		code := r.code(t, "web")

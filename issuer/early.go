@@ -7,54 +7,52 @@ import (
 	"time"
 
 	"github.com/longcase/longcase/store"
-	"github.com/longcase/longcase/token"
+	"github.com/longcase/longcase/verify/early"
 )
 
 // How the early ends of a store are followed.
 const (
 	pollEach   = 200 * time.Millisecond
 	staleAfter = 10 * time.Second // older than this is loaded anew before it is relied on
-	sweepEach  = time.Minute      // how often what is over is forgotten
+	maxEnds    = 10_000_000       // live early ends; more and nothing that asks for them is answered
 )
 
-var errNotLoaded = errors.New("issuer: the early ends are not loaded yet")
+var (
+	errNotLoaded = errors.New("issuer: the early ends are not loaded yet")
+	errTooMany   = errors.New("issuer: the store holds more early ends than fit into memory")
+)
 
-// early is the live revocations of the store, in memory: bounded by what the
-// store holds. The zero value is not usable; see newEarly.
-type early struct {
-	mu      sync.RWMutex
-	names   map[named]time.Time // tokens, sessions and keys, by when the entry is over
-	befores map[named]before    // clients and subjects
-	cursor  store.Cursor
-	loaded  bool
-	synced  time.Time
-	swept   time.Time
+// earlyEnds is the live revocations of the store, in memory. The zero value is
+// not usable; see newEarlyEnds.
+type earlyEnds struct {
+	*early.Index
+	life func(store.RevocationKind) time.Duration // the longest life of what a kind ends
+
+	mu     sync.RWMutex
+	cursor store.Cursor
+	loaded bool
+	synced time.Time
 
 	poke    chan struct{} // holds one word: look now
 	changed chan struct{} // closed and replaced at each change
 }
 
-type named struct {
-	kind  store.RevocationKind
-	value string
+func newEarlyEnds(most int, life func(store.RevocationKind) time.Duration) *earlyEnds {
+	return &earlyEnds{Index: early.New(most), life: life, poke: make(chan struct{}, 1), changed: make(chan struct{})}
 }
 
-// before ends what was issued before an instant.
-type before struct {
-	instant time.Time
-	end     time.Time
-}
-
-func newEarly() *early {
-	return &early{
-		names:   map[named]time.Time{},
-		befores: map[named]before{},
-		poke:    make(chan struct{}, 1),
-		changed: make(chan struct{}),
+// longestLife is how long what a revocation of this kind ends may live on: its
+// access tokens and codes, and the sign-ins of a subject. Sessions are ended one
+// by one.
+func (is *Issuer) longestLife(kind store.RevocationKind) time.Duration {
+	life := max(is.cfg.Lifetimes.MaxAccess, is.cfg.Lifetimes.Code)
+	if kind == store.RevokedSubject {
+		life = max(life, is.loginLife())
 	}
+	return life
 }
 
-func (e *early) ready() error {
+func (e *earlyEnds) ready() error {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	if !e.loaded {
@@ -64,50 +62,35 @@ func (e *early) ready() error {
 }
 
 // apply remembers entries and wakes the followers if one of them is new: a
-// store may repeat itself.
-func (e *early) apply(entries []store.Revocation) {
-	news := false
+// store may repeat itself. Without room for all, what is known cannot be relied
+// on. e.mu is held.
+func (e *earlyEnds) apply(entries []store.Revocation, now time.Time) error {
+	news, room := false, true
 	for _, r := range entries {
-		news = e.remember(r) || news
+		one := early.Entry{Kind: early.Kind(r.Kind), Value: r.Value, Before: r.Before, End: r.End}
+		isNew, fits := e.Add(one, e.life(r.Kind)+maxLeeway, now)
+		news, room = news || isNew, room && fits
 	}
 	if news {
 		close(e.changed)
 		e.changed = make(chan struct{})
 	}
-}
-
-// remember reports whether r says something new. The earlier of two instants of
-// one client or subject is contained in the later.
-func (e *early) remember(r store.Revocation) bool {
-	name := named{r.Kind, r.Value}
-	switch r.Kind {
-	case store.RevokedClient, store.RevokedSubject:
-		known := e.befores[name]
-		e.befores[name] = before{later(known.instant, r.Before), later(known.end, r.End)}
-		return e.befores[name] != known
-	default:
-		known := e.names[name]
-		e.names[name] = later(known, r.End)
-		return e.names[name] != known
+	if !room {
+		e.loaded = false
+		return errTooMany
 	}
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
+	return nil
 }
 
 // change is closed at the next change.
-func (e *early) change() <-chan struct{} {
+func (e *earlyEnds) change() <-chan struct{} {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	return e.changed
 }
 
 // sync reads what was added to the store since the last time.
-func (e *early) sync(ctx context.Context, from store.Revocations, now time.Time) error {
+func (e *earlyEnds) sync(ctx context.Context, from store.Revocations, now time.Time) error {
 	e.mu.RLock()
 	cursor := e.cursor
 	e.mu.RUnlock()
@@ -117,32 +100,16 @@ func (e *early) sync(ctx context.Context, from store.Revocations, now time.Time)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.apply(entries)
+	e.Drop(now)
+	if err := e.apply(entries, now); err != nil {
+		return err
+	}
 	e.cursor, e.loaded, e.synced = next, true, now
-	e.sweep(now)
 	return nil
 }
 
-// sweep forgets what is over.
-func (e *early) sweep(now time.Time) {
-	if now.Sub(e.swept) < sweepEach {
-		return
-	}
-	e.swept = now
-	for name, end := range e.names {
-		if !now.Before(end) {
-			delete(e.names, name)
-		}
-	}
-	for name, b := range e.befores {
-		if !now.Before(b.end) {
-			delete(e.befores, name)
-		}
-	}
-}
-
 // fresh makes sure that the index is loaded and not stale.
-func (e *early) fresh(ctx context.Context, from store.Revocations, now time.Time) error {
+func (e *earlyEnds) fresh(ctx context.Context, from store.Revocations, now time.Time) error {
 	e.mu.RLock()
 	ok := e.loaded && now.Sub(e.synced) < staleAfter
 	e.mu.RUnlock()
@@ -152,41 +119,10 @@ func (e *early) fresh(ctx context.Context, from store.Revocations, now time.Time
 	return e.sync(ctx, from, now)
 }
 
-// endedToken reports whether an access token with claims c, signed by kid, was
-// ended early.
-func (e *early) endedToken(kid string, c token.Claims, now time.Time) bool {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return e.named(store.RevokedKey, kid, now) || e.named(store.RevokedToken, c.ID, now) ||
-		c.Session != "" && e.named(store.RevokedSession, c.Session, now) ||
-		e.issuedBefore(store.RevokedClient, c.ClientID, c.IssuedAt, now) ||
-		e.issuedBefore(store.RevokedSubject, c.Subject, c.IssuedAt, now)
-}
-
 // endedSession reports whether a session that began at begun was ended early.
-func (e *early) endedSession(s store.Session, begun, now time.Time) bool {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return e.named(store.RevokedSession, s.ID.String(), now) ||
-		e.issuedBefore(store.RevokedClient, s.Client, begun, now) ||
-		e.issuedBefore(store.RevokedSubject, s.Subject, begun, now)
-}
-
-// holds reports whether the entry of kind and value is live at now.
-func (e *early) holds(kind store.RevocationKind, value string, now time.Time) bool {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return e.named(kind, value, now)
-}
-
-func (e *early) named(kind store.RevocationKind, value string, now time.Time) bool {
-	end, ok := e.names[named{kind, value}]
-	return ok && now.Before(end)
-}
-
-func (e *early) issuedBefore(kind store.RevocationKind, value string, issued, now time.Time) bool {
-	b, ok := e.befores[named{kind, value}]
-	return ok && now.Before(b.end) && issued.Before(b.instant)
+func (e *earlyEnds) endedSession(s store.Session, begun time.Time) bool {
+	return e.Has(early.Session, s.ID.String()) ||
+		e.HasBefore(early.Client, s.Client, begun) || e.HasBefore(early.Subject, s.Subject, begun)
 }
 
 // add records r durably and applies it here at once; the other nodes see it in
@@ -196,12 +132,12 @@ func (is *Issuer) add(ctx context.Context, r store.Revocation) error {
 		return err
 	}
 	is.early.mu.Lock()
-	is.early.apply([]store.Revocation{r})
-	is.early.mu.Unlock()
+	defer is.early.mu.Unlock()
 	select {
 	case is.early.poke <- struct{}{}:
 	default:
 	}
+	_ = is.early.apply([]store.Revocation{r}, is.cfg.Now()) // it is recorded; whoever relies on an index that is full is told
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/longcase/longcase/store"
+	"github.com/longcase/longcase/verify/early"
 )
 
 // event is one server-sent event.
@@ -190,7 +191,7 @@ func TestAFollowerInThisProcess(t *testing.T) {
 		}
 		time.Sleep(pollEach)
 		synctest.Wait()
-		if !r.is.early.holds(store.RevokedToken, "elsewhere", r.now()) {
+		if !r.is.early.Has(early.Token, "elsewhere") {
 			t.Error("what another node ended is not known after one poll")
 		}
 		if err := r.is.add(ctx, store.Revocation{Kind: store.RevokedToken, Value: "here", End: end}); err != nil {
@@ -235,16 +236,21 @@ func TestAFollowerEndsWithItsRight(t *testing.T) {
 func TestARepeatedEntryWakesNobody(t *testing.T) {
 	r := newRig(t)
 	one := store.Revocation{Kind: store.RevokedSubject, Value: "alice", Before: r.now(), End: r.now().Add(time.Hour)}
-	r.is.early.apply([]store.Revocation{one})
+	apply := func() {
+		if err := r.is.early.apply([]store.Revocation{one}, r.now()); err != nil {
+			t.Error(err)
+		}
+	}
+	apply()
 	change := r.is.early.change()
-	r.is.early.apply([]store.Revocation{one})
+	apply()
 	select {
 	case <-change:
 		t.Error("woken by what is known")
 	default:
 	}
 	one.Before = one.Before.Add(time.Second)
-	r.is.early.apply([]store.Revocation{one})
+	apply()
 	<-change
 }
 
@@ -258,12 +264,60 @@ func TestWhatIsOverIsForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r.advance(2 * time.Minute)
+	r.advance(2 * time.Hour) // more than any token lives
+	if _, err := r.engine.Retire(t.Context(), r.now()); err != nil {
+		t.Fatal(err)
+	}
 	if err := r.is.early.fresh(t.Context(), r.engine.Revocations(), r.now()); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(r.is.early.names) + len(r.is.early.befores); n != 0 {
+	if n := r.is.early.Len(); n != 0 {
 		t.Errorf("%d entries are kept after their end", n)
+	}
+}
+
+// The clock is a day ahead while another node ends a user; what the user holds
+// is live again when the clock is right.
+func TestAClockThatIsWrongForAWhileHidesNoEarlyEnd(t *testing.T) {
+	r := newRig(t)
+	token := r.session(t, "web").text("access_token")
+	_, c := r.claims(t, token)
+	if !r.active(t, token) {
+		t.Fatal("not active to begin with")
+	}
+	one := store.Revocation{Kind: store.RevokedToken, Value: c.ID, End: accepted(c.Expires)}
+	if err := r.engine.Revocations().Add(t.Context(), one); err != nil {
+		t.Fatal(err)
+	}
+	follow := func() {
+		if err := r.is.early.sync(t.Context(), r.engine.Revocations(), r.now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.advance(24 * time.Hour)
+	follow()
+	r.advance(2 * time.Minute)
+	follow()
+	r.advance(-24*time.Hour - 2*time.Minute)
+	follow()
+	if r.active(t, token) {
+		t.Error("an ended token is active again")
+	}
+}
+
+func TestMoreEarlyEndsThanFitAreNotPassedOver(t *testing.T) {
+	r := newRig(t)
+	r.is.early = newEarlyEnds(1, r.is.longestLife)
+	for _, value := range []string{"a", "b"} {
+		if err := r.is.add(t.Context(), store.Revocation{Kind: store.RevokedToken, Value: value, End: r.now().Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.is.early.fresh(t.Context(), r.engine.Revocations(), r.now()); !errors.Is(err, errTooMany) {
+		t.Errorf("fresh = %v", err)
+	}
+	if err := r.is.Ready(); err == nil {
+		t.Error("ready without all early ends")
 	}
 }
 

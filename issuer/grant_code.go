@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/longcase/longcase/store"
+	"github.com/longcase/longcase/verify/early"
 )
 
 // authorizationCode redeems a code (RFC 6749 section 4.1.3, RFC 7636 section
@@ -99,8 +100,31 @@ func (is *Issuer) stillConsented(ctx context.Context, c *call, d codeData) *refu
 	if err := is.early.fresh(ctx, is.cfg.Engine.Revocations(), c.now); err != nil {
 		return unavailable("read the early ends", err)
 	}
-	if is.early.endedSession(store.Session{Subject: d.Subject}, time.Unix(d.AuthTime, 0), c.now) ||
-		is.early.endedSession(store.Session{Client: d.Client}, time.Unix(d.Made, 0), c.now) {
+	return is.consented(d)
+}
+
+// notMeanwhile judges once more when the session is stored, by what the store
+// holds now. Who ends a client, a user or everything writes that down before
+// looking for sessions, so one of the two sees the other.
+func (is *Issuer) notMeanwhile(ctx context.Context, c *call, d codeData) *refusal {
+	if err := is.early.sync(ctx, is.cfg.Engine.Revocations(), c.now); err != nil {
+		return unavailable("read the early ends", err)
+	}
+	if refused := is.consented(d); refused != nil || d.Session == "" {
+		return refused
+	}
+	switch all, err := is.allEndedBefore(ctx); {
+	case err != nil:
+		return unavailable("read when all sessions were ended", err)
+	case c.now.Before(all) && all.Sub(c.now) <= maxLeeway: // further ahead it is a clock that was wrong
+		return badCode("every session was ended while its own began")
+	}
+	return nil
+}
+
+func (is *Issuer) consented(d codeData) *refusal {
+	if is.early.endedSession(store.Session{Subject: d.Subject}, time.Unix(d.AuthTime, 0)) ||
+		is.early.endedSession(store.Session{Client: d.Client}, time.Unix(d.Made, 0)) {
 		return badCode("its user or client was cut off after it was made")
 	}
 	return nil
@@ -167,8 +191,12 @@ func (d codeData) use(e entitlement, end time.Time) codeData {
 }
 
 // spend marks the code as used. Whoever comes second takes back the session it
-// began and ends the first one's too.
+// began and ends the first one's too; so does whoever was cut off meanwhile.
 func (is *Issuer) spend(ctx context.Context, c *call, doc store.Document, d codeData, began store.ID) *refusal {
+	if refused := is.notMeanwhile(ctx, c, d); refused != nil {
+		is.discard(ctx, began)
+		return refused
+	}
 	var err error
 	if doc.Data, err = json.Marshal(d); err != nil {
 		return unavailable("mark the code as used", err)
@@ -225,7 +253,7 @@ func (is *Issuer) endUse(ctx context.Context, d codeData, now time.Time) (bool, 
 		return is.end(ctx, id, now)
 	}
 	end := time.Unix(d.TokenEnd, 0)
-	if !now.Before(end) || is.early.holds(store.RevokedToken, d.Token, now) {
+	if !now.Before(end) || is.early.Has(early.Token, d.Token) {
 		return false, nil
 	}
 	return true, is.add(ctx, store.Revocation{Kind: store.RevokedToken, Value: d.Token, End: accepted(end)})

@@ -90,7 +90,7 @@ func (is *Issuer) sessionOf(ctx context.Context, c *call, h handle) (store.Sessi
 // stop refuses every standing that gets no token. Reuse ends the session; an
 // early end that another node began is finished.
 func (is *Issuer) stop(ctx context.Context, c *call, s store.Session, d sessionData, stands standing, g store.Generation) *refusal {
-	if stands != ended && is.early.endedSession(s, d.begun(), c.now) {
+	if stands != ended && is.early.endedSession(s, d.begun()) {
 		if err := is.cfg.Engine.Sessions().Revoke(ctx, s.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return unavailable("end the session", err)
 		}

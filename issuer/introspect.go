@@ -88,7 +88,7 @@ func (is *Issuer) introspectRefresh(ctx context.Context, c *call, text string) (
 	}
 	stands := is.cfg.Lifetimes.judge(s, d, h.generation, c.now)
 	works := stands == current || stands == repeated
-	if s.Client != c.client.ID || !works || is.early.endedSession(s, d.begun(), c.now) {
+	if s.Client != c.client.ID || !works || is.early.endedSession(s, d.begun()) {
 		c.event.Reason = "not the caller's, or it would not work"
 		return state{}, nil
 	}

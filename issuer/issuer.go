@@ -66,7 +66,7 @@ type Issuer struct {
 	base    string // URL without a final slash: endpoints begin with it
 	path    string // its path
 	routes  map[string]route
-	early   *early
+	early   *earlyEnds
 	slow    slow               // failed logins
 	ending  singleflight.Group // one end per session and time
 	streams atomic.Int64       // open feeds
@@ -87,7 +87,8 @@ func New(cfg Config) (*Issuer, error) {
 	if err := errors.Join(checkURL(at, err), cfg.checkParts(), cfg.Lifetimes.check()); err != nil {
 		return nil, err
 	}
-	is := &Issuer{cfg: cfg, early: newEarly(), over: make(chan struct{})}
+	is := &Issuer{cfg: cfg, over: make(chan struct{})}
+	is.early = newEarlyEnds(maxEnds, is.longestLife)
 	is.base = strings.TrimSuffix(cfg.URL, "/")
 	is.path = strings.TrimSuffix(at.EscapedPath(), "/")
 	is.routes = is.table()

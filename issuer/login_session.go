@@ -83,7 +83,7 @@ func (is *Issuer) currentLogin(r *http.Request, now time.Time) (login, error) {
 	if err := is.early.fresh(r.Context(), is.cfg.Engine.Revocations(), now); err != nil {
 		return login{}, err
 	}
-	if is.early.endedSession(store.Session{ID: l.id, Subject: l.subject}, l.at, now) {
+	if is.early.endedSession(store.Session{ID: l.id, Subject: l.subject}, l.at) {
 		return login{}, nil
 	}
 	return l, nil

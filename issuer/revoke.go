@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/longcase/longcase/store"
+	"github.com/longcase/longcase/verify/early"
 )
 
 // revoke ends a client's own token (RFC 7009 section 2): a refresh token ends
@@ -66,7 +67,7 @@ func (is *Issuer) revokeAccess(ctx context.Context, c *call, text string) *refus
 		return nil
 	}
 	c.event.Subject, c.event.Session = claims.Subject, claims.Session
-	if is.early.holds(store.RevokedToken, claims.ID, c.now) {
+	if is.early.Has(early.Token, claims.ID) {
 		return nil
 	}
 	entry := store.Revocation{Kind: store.RevokedToken, Value: claims.ID, End: accepted(claims.Expires)}
