@@ -90,7 +90,7 @@ func checkNewClient(n admin.NewClient, cfg *config.Config) error {
 	} else if _, err := password.ParseSecretHash(n.SecretHash); err != nil {
 		return err
 	}
-	return config.CheckClient(c, cfg.Issuer.Lifetimes)
+	return config.CheckClient(c, *cfg.Issuer)
 }
 
 // ClientRemove implements admin.Desk. What the client holds is ended as well.

@@ -80,7 +80,11 @@ func (l *loader) listener(room string, block any, r *Listener) {
 func (l *loader) issuer(is *Issuer) {
 	t := &is.Lifetimes
 	if t.Access > t.MaxAccess && t.MaxAccess > 0 {
-		l.wrong(&t.Access, "", "issuer.lifetimes.access is %s: %s is the most, unless max_access (at most 24h) says otherwise",
+		at := &t.Access
+		if !l.given(at) { // its default is too much
+			at = &t.MaxAccess
+		}
+		l.wrong(at, "", "issuer.lifetimes.access is %s: %s is the most, unless max_access (at most 24h) says otherwise",
 			formatDuration(t.Access), formatDuration(t.MaxAccess))
 	}
 	if !l.given(&t.SessionAbsolute) {
@@ -96,9 +100,17 @@ func (l *loader) issuer(is *Issuer) {
 	}
 	names := map[string]bool{}
 	for i := range is.Users {
-		l.unique(names, &is.Users[i].Name, "issuer.users: name")
+		name := &is.Users[i].Name
+		l.unique(names, name, "issuer.users: name")
+		if *name != "" && ids[*name] {
+			l.wrong(name, "", "issuer.users: name %s %s", quote(*name), alsoClient)
+		}
 	}
 }
+
+// alsoClient is why a user and a client share no name: both stand in sub (RFC
+// 9068 section 5), and a client could act as the user.
+const alsoClient = "is the id of a client too, and sub would not tell them apart: rename one"
 
 // unique refuses a name that was there before.
 func (l *loader) unique(seen map[string]bool, name *string, what string) {
@@ -203,7 +215,7 @@ func (l *loader) gate(g *Gate, is *Issuer) {
 
 func (l *loader) accept(accept []Accept) {
 	type pair struct{ issuer, audience string }
-	seen := map[pair]bool{}
+	seen, users := map[pair]bool{}, map[string]bool{} // users: is aud the user, by issuer
 	for i := range accept {
 		a := &accept[i]
 		if p := (pair{a.Issuer, a.Audience}); a.Issuer != "" && seen[p] {
@@ -211,9 +223,14 @@ func (l *loader) accept(accept []Accept) {
 		} else {
 			seen[p] = true
 		}
+		if before, ok := users[a.Issuer]; ok && before != (a.SubjectFrom == "aud") {
+			l.wrong(&a.Issuer, "", "gate.accept has this issuer with subject_from: aud and with an audience: a token for another service would be taken for a user of that name")
+		} else {
+			users[a.Issuer] = a.SubjectFrom == "aud"
+		}
 		l.audience(a)
 		l.algorithms(a)
-		l.discovery(a)
+		l.issuerURL(a)
 		if l.given(&a.JWKS) {
 			l.keySet(&a.JWKS, "gate.accept.jwks")
 		}
@@ -236,13 +253,18 @@ func (l *loader) audience(a *Accept) {
 	}
 }
 
-// discovery wants a URL of an issuer whose keys nothing else names.
-func (l *loader) discovery(a *Accept) {
-	if a.Issuer == "" || l.given(&a.JWKS) || l.given(&a.Secret) {
-		return
+// issuerURL wants a URL of an issuer whose keys nothing else names, and of each
+// one with profile rfc9068.
+func (l *loader) issuerURL(a *Accept) {
+	why := "its keys come by discovery, unless jwks or secret is given"
+	if l.given(&a.JWKS) || l.given(&a.Secret) {
+		why = "any other name needs profile: jwt"
+		if a.Profile != "rfc9068" {
+			return
+		}
 	}
-	if f := checkURL(a.Issuer); f != nil {
-		l.wrong(&a.Issuer, f.near, "gate.accept.issuer %s (its keys come by discovery, unless jwks or secret is given)", f.message)
+	if f := checkURL(a.Issuer); f != nil && a.Issuer != "" {
+		l.wrong(&a.Issuer, f.near, "gate.accept.issuer %s (%s)", f.message, why)
 	}
 }
 

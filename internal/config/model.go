@@ -69,8 +69,8 @@ type Issuer struct {
 type Lifetimes struct {
 	Access          time.Duration `key:"access" default:"5m" min:"1s" max:"24h" doc:"Life of an access token; at most 1h unless max_access says otherwise."`
 	MaxAccess       time.Duration `key:"max_access" default:"1h" min:"1s" max:"24h" doc:"The most that access may be."`
-	SessionIdle     time.Duration `key:"session_idle" min:"1s" doc:"A session that is not refreshed for this long is over; default: session_absolute."`
-	SessionAbsolute time.Duration `key:"session_absolute" min:"1s" doc:"A session is over after this long, whatever happens; required as soon as one client may refresh."`
+	SessionIdle     time.Duration `key:"session_idle" min:"1s" max:"3650d" doc:"A session that is not refreshed for this long is over; default: session_absolute."`
+	SessionAbsolute time.Duration `key:"session_absolute" min:"1s" max:"3650d" doc:"A session is over after this long, whatever happens; required as soon as one client may refresh."`
 	Code            time.Duration `key:"code" default:"60s" min:"1s" max:"10m" doc:"Life of an authorization code."`
 	Backdate        time.Duration `key:"backdate" default:"10s" max:"5m" doc:"nbf is this long before iat."`
 	Grace           time.Duration `key:"grace" default:"60s" max:"10m" doc:"A lost refresh response may be repeated this long."`
@@ -110,7 +110,7 @@ type KeySet struct {
 
 // User is a person who may sign in.
 type User struct {
-	Name     string   `key:"name" is:"name" need:"yes" doc:"Name to sign in with; becomes sub."`
+	Name     string   `key:"name" is:"name" need:"yes" doc:"Name to sign in with; becomes sub, so no client has it."`
 	Password Password `key:"password" need:"yes" doc:"How the password is checked."`
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/longcase/longcase/issuer/password"
 	"github.com/longcase/longcase/token"
 )
 
@@ -24,14 +25,18 @@ var patterns = map[string]struct {
 	says string
 }{
 	"scope":         {regexp.MustCompile(`^[!#-\[\]-~]+$`), "is not one scope: no spaces, quotes or backslashes; each scope is an item of its own"},
-	"client":        {regexp.MustCompile(`^[!-)+-~]{1,256}$`), "is not a client id: at most 256 printable ASCII characters, no spaces, no *"},
-	"name":          {regexp.MustCompile(`^[^\s](.{0,254}[^\s])?$`), "begins or ends with a space, or is longer than 256 characters"},
+	"client":        {regexp.MustCompile(`^[!-)+-~]{1,255}$`), "is not a client id: at most 255 printable ASCII characters, no spaces, no *"},
+	"name":          {regexp.MustCompile(`^[^\s](.{0,253}[^\s])?$`), "begins or ends with a space, or is longer than 255 bytes"},
 	"method":        {regexp.MustCompile(`^[A-Z][A-Z-]*$`), "is not an HTTP method in capitals"},
 	"issuer":        {regexp.MustCompile(`^[^\s*]+$`), "is not one issuer: no spaces, no wildcards"},
-	"secret-hash":   {regexp.MustCompile(`^sha256\$[A-Za-z0-9_-]{43}$`), "is not a hash that 'longcase client secret' prints (sha256$…); a chosen secret cannot be used"},
+	"secret-hash":   {regexp.MustCompile(`^sha256\$[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$`), "is not a hash that 'longcase client secret' prints (sha256$…); a chosen secret cannot be used"},
 	"password-hash": {regexp.MustCompile(`^\$argon2id\$v=19\$m=\d{1,7},t=\d{1,3},p=\d{1,3}\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{22,}$`), "is not a hash that 'longcase user password' prints ($argon2id$…)"},
 	"credential":    {regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`), "is not a name of letters, digits, dots, dashes and underscores"},
 }
+
+// maxName bounds an issuer and an audience, in bytes; verify takes no longer
+// ones.
+const maxName = 2048
 
 // checkText judges s by the rule named is.
 func checkText(is, s string) *fault {
@@ -52,8 +57,11 @@ func checkText(is, s string) *fault {
 		return checkData(s)
 	}
 	p, ok := patterns[is]
-	if !ok || p.form.MatchString(s) {
+	if !ok {
 		return nil
+	}
+	if p.form.MatchString(s) {
+		return checkBeyond(is, s)
 	}
 	near := ""
 	if is == "method" && p.form.MatchString(strings.ToUpper(s)) {
@@ -63,6 +71,26 @@ func checkText(is, s string) *fault {
 		return wrong(p.says, "")
 	}
 	return wrong(quote(s)+" "+p.says, near)
+}
+
+// checkBeyond judges what no pattern says, of a text that has the right form.
+func checkBeyond(is, s string) *fault {
+	var err error
+	switch {
+	case is == "password-hash":
+		_, err = password.Parse(s)
+	case is == "secret-hash":
+		_, err = password.ParseSecretHash(s)
+	case is == "name" && len(s) > 255:
+		return wrong(quote(s)+" is longer than 255 bytes", "")
+	case is == "issuer" && len(s) > maxName:
+		return wrong(quote(s)+" is longer than 2048 bytes", "")
+	}
+	if err != nil {
+		says := strings.ReplaceAll(err.Error(), password.ErrHash.Error()+": ", "")
+		return wrong("cannot be used: "+strings.ReplaceAll(says, "\n", ", "), "")
+	}
+	return nil
 }
 
 func checkName(s string) *fault { return checkText("credential", s) }
@@ -166,6 +194,8 @@ func checkAudience(s string) *fault {
 		return wrong(quote(s)+" is a wildcard: a token is for one audience", "")
 	case strings.ContainsFunc(s, unicode.IsSpace):
 		return wrong(quote(s)+" has a space: each audience is an item of its own", "")
+	case len(s) > maxName:
+		return wrong(quote(s)+" is longer than 2048 bytes", "")
 	}
 	return nil
 }
