@@ -124,23 +124,30 @@ func fetched(ctx context.Context, source *remote.Source, changed <-chan struct{}
 	return nil
 }
 
-// verdictAnswer is a verdict for programs.
+// verdictAnswer is a verdict for programs. Each key is always there.
 type verdictAnswer struct {
 	Accepted bool            `json:"accepted"`
-	Reason   string          `json:"reason,omitempty"`
-	Detail   string          `json:"detail,omitempty"`
-	Claims   json.RawMessage `json:"claims,omitempty"`
-	Skew     *float64        `json:"skew_seconds,omitempty"`
+	Reason   string          `json:"reason"`       // empty: accepted
+	Detail   string          `json:"detail"`       // empty: nothing to add
+	Claims   json.RawMessage `json:"claims"`       // null: refused, so not to be trusted
+	Skew     *float64        `json:"skew_seconds"` // null: not known
+}
+
+func answerOf(v verify.Verdict) verdictAnswer {
+	a := verdictAnswer{Accepted: v.Accepted(), Reason: string(v.Reason), Detail: v.Detail}
+	if v.Accepted() {
+		a.Claims = v.Claims.Raw
+	}
+	if v.Skew != nil {
+		s := v.Skew.Seconds()
+		a.Skew = &s
+	}
+	return a
 }
 
 func printVerdict(env *Env, v verify.Verdict, asJSON bool) error {
 	if asJSON {
-		a := verdictAnswer{Accepted: v.Accepted(), Reason: string(v.Reason), Detail: v.Detail, Claims: v.Claims.Raw}
-		if v.Skew != nil {
-			s := v.Skew.Seconds()
-			a.Skew = &s
-		}
-		if err := printJSON(env.Stdout, a); err != nil {
+		if err := printJSON(env.Stdout, answerOf(v)); err != nil {
 			return err
 		}
 	} else {
