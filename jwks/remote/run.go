@@ -76,7 +76,8 @@ func (s *Source) end(ctx context.Context, got answer, err error) {
 		s.failure = err
 	}
 	close(s.flying.done)
-	s.flying = nil
+	close(s.landing.done)
+	s.flying, s.landing = nil, newFlight()
 	s.mu.Unlock()
 	if changed {
 		s.cfg.Changed()

@@ -34,6 +34,12 @@ const (
 	memory    = 60 * time.Second // how long a kid that was not there starts no fetch again
 	maxAbsent = 1024             // such kids that are remembered
 
+	// A key that was withdrawn has a successor that signs at once. Its first
+	// tokens may be here before the feed's word is, while the cool-down forbids
+	// to ask: they wait a moment for that fetch.
+	lingerFor    = 250 * time.Millisecond
+	maxLingering = 256 // callers
+
 	defaultStale = 24 * time.Hour
 )
 
@@ -60,6 +66,8 @@ type Source struct {
 	wanted  *flight   // asked for, not begun
 	flying  *flight   // under way
 	word    bool      // the feed asked for wanted
+	landing *flight   // done when the next fetch is, whoever asked for it
+	linger  int       // callers that wait for landing
 	asked   time.Time // when an unknown kid last asked for a fetch
 	failure error     // of the last fetch; nil: it was good
 	absent  map[kidAlg]time.Time
@@ -100,11 +108,12 @@ func New(cfg Config) (*Source, error) {
 		cfg.Changed = func() {}
 	}
 	return &Source{
-		cfg:    cfg,
-		fetch:  fetcher{rules: r, client: newClient(cfg.Client, r), now: cfg.Now},
-		wake:   make(chan struct{}, 1),
-		wanted: newFlight(),
-		absent: map[kidAlg]time.Time{},
+		cfg:     cfg,
+		fetch:   fetcher{rules: r, client: newClient(cfg.Client, r), now: cfg.Now},
+		wake:    make(chan struct{}, 1),
+		wanted:  newFlight(),
+		landing: newFlight(),
+		absent:  map[kidAlg]time.Time{},
 	}, nil
 }
 
@@ -142,7 +151,42 @@ func (s *Source) Keys(ctx context.Context, kid string, alg token.Algorithm) ([]t
 		}
 		s.remember(kid, alg)
 	}
+	if s.comes(ctx, kid, alg) {
+		return s.find(kid, alg), nil
+	}
 	return nil, s.refuse(kid, alg)
+}
+
+// comes waits a moment for a fetch that somebody else asks for, and reports
+// whether it brought the key.
+func (s *Source) comes(ctx context.Context, kid string, alg token.Algorithm) bool {
+	f := s.join(kid, alg)
+	if f == nil {
+		return false
+	}
+	timer := time.NewTimer(lingerFor)
+	defer timer.Stop()
+	select {
+	case <-f.done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	s.linger--
+	s.mu.Unlock()
+	return len(s.find(kid, alg)) > 0
+}
+
+// join returns the next fetch to wait for; nil for a kid that a fetch did not
+// bring, while fetches fail, and where many wait already.
+func (s *Source) join(kid string, alg token.Algorithm) *flight {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.linger >= maxLingering || s.failure != nil || kid == "" || s.cfg.Now().Before(s.absent[kidAlg{kid, alg}]) {
+		return nil
+	}
+	s.linger++
+	return s.landing
 }
 
 // live is the set in use, nil if there is none or it is too old. While fetches
