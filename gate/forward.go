@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"errors"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -14,9 +15,9 @@ import (
 const verifyPath = "/verify"
 
 // serveVerify answers forward-auth: 200 with who it is, or the refusal. Because
-// nginx takes nothing but 401 and 403 for a refusal, a path without a route
-// and an ambiguous one are 403 here; because it drops the body, the reason is
-// in X-Token-Reason as well.
+// nginx takes nothing but 401 and 403 for a refusal, a path without a route is
+// 403 for it, and an ambiguous one for everybody; because it drops the body, the
+// reason is in X-Token-Reason as well.
 func (g *Gate) serveVerify(w http.ResponseWriter, r *http.Request) {
 	now := g.cfg.Now()
 	rt := anyRoute()
@@ -62,16 +63,17 @@ func (g *Gate) forwarded(r *http.Request) (*route, *refusal) {
 
 func (g *Gate) original(method, uri string) (*route, *refusal) {
 	path, err := pathOfURI(uri)
-	if err != nil {
-		f := notAllowed(err.Error())
-		return anyRoute(), &f
+	if err == nil {
+		var rt *route
+		if rt, err = g.routes.find(method, path); err == nil {
+			return rt, nil
+		}
 	}
-	rt, err := g.routes.find(method, path)
-	if err != nil {
-		f := notAllowed(err.Error())
-		return anyRoute(), &f
+	f := notAllowed(err.Error())
+	if errors.Is(err, errNoRoute) && g.cfg.Forward != Nginx {
+		f = unroutable(err)
 	}
-	return rt, nil
+	return anyRoute(), &f
 }
 
 func (g *Gate) trusts(peer string) bool {

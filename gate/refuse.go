@@ -47,10 +47,7 @@ func (g *Gate) refusalOf(v verify.Verdict, rt *route) refusal {
 	if v.Reason == token.InsufficientScope {
 		f.scope = strings.Join(rt.need.Scopes, " ")
 	}
-	if v.Skew != nil {
-		s := v.Skew.Seconds()
-		f.skew = &s
-	}
+	f.skew = v.SkewSeconds()
 	if v.Claims.Issuer != "" {
 		f.claims = &v.Claims
 	}
@@ -63,7 +60,7 @@ func unroutable(err error) refusal {
 	case errors.Is(err, errNoRoute):
 		return refusal{status: http.StatusNotFound, reason: reasonNoRoute, title: "no route has this path", detail: "check the path against the gate's routes"}
 	case errors.Is(err, errMethod):
-		return notAllowed("use a method the route lists")
+		return notAllowed(err.Error())
 	default:
 		return refusal{status: http.StatusBadRequest, reason: reasonAmbiguous, title: "path is ambiguous", detail: err.Error()}
 	}

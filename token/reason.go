@@ -129,6 +129,6 @@ var meanings = map[Reason]Meaning{
 	KeyRevoked:        {invalidToken, unauthorized, "token is signed with a key that was withdrawn", "get a new token"},
 	KeysUnavailable:   {"", unavailable, "the issuer's keys cannot be had", "check the way from this service to the issuer's key set"},
 	RevocationsStale:  {"", unavailable, "the list of ended tokens is out of date", "check the way from this service to the issuer's revocation feed"},
-	NotAllowed:        {"", denied, "method is not allowed on this route", "use a method the route lists"},
+	NotAllowed:        {"", denied, "request is not allowed here", "use a path and method that a route lists"},
 	RateLimited:       {"", 429, "too many requests", "wait as long as Retry-After says"},
 }

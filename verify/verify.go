@@ -89,3 +89,13 @@ type Verdict struct {
 
 // Accepted reports whether the token may be used.
 func (v Verdict) Accepted() bool { return v.Reason == "" }
+
+// SkewSeconds is Skew for people and programs: seconds to a tenth, nil while it
+// is not known.
+func (v Verdict) SkewSeconds() *float64 {
+	if v.Skew == nil {
+		return nil
+	}
+	s := v.Skew.Round(100 * time.Millisecond).Seconds()
+	return &s
+}

@@ -66,9 +66,23 @@ func setLeeway(is *verify.Issuer, text string) error {
 	return nil
 }
 
-// judge fetches the issuer's keys and verifies raw with them. An issuer that
-// cannot be reached is an error, everything else a verdict.
+// judge verifies raw with the issuer's keys of now. What no key is needed for is
+// judged before they are fetched.
 func judge(ctx context.Context, is verify.Issuer, raw string, now func() time.Time) (verify.Verdict, error) {
+	is.Keys = verify.Fixed{} // knows no key
+	v, err := verify.New(verify.Config{Issuers: []verify.Issuer{is}})
+	if err != nil {
+		return verify.Verdict{}, &exit{exitUsage, err}
+	}
+	if verdict := v.Verify(ctx, raw, verify.Need{}, now()); verdict.Reason != token.UnknownKey {
+		return verdict, nil
+	}
+	return judgeWithKeys(ctx, is, raw, now)
+}
+
+// judgeWithKeys fetches the issuer's keys and verifies raw with them. If they
+// cannot be had the verdict says so.
+func judgeWithKeys(ctx context.Context, is verify.Issuer, raw string, now func() time.Time) (verify.Verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	changed := make(chan struct{}, 1)
@@ -95,33 +109,21 @@ func judge(ctx context.Context, is verify.Issuer, raw string, now func() time.Ti
 		_ = source.Run(ctx) // it ends with ctx, and by nothing else
 	}()
 	defer func() { cancel(); <-done }()
-	if err := fetched(ctx, source, changed); err != nil {
-		return verify.Verdict{}, err
-	}
-	verdict := v.Verify(ctx, raw, verify.Need{}, now())
-	if verdict.Reason == token.KeysUnavailable {
-		return verdict, unreachable(fmt.Errorf("%w: %s", verdict.Reason, verdict.Detail))
-	}
-	return verdict, nil
+	fetched(ctx, source, changed)
+	return v.Verify(ctx, raw, verify.Need{}, now()), nil
 }
 
 // fetched waits for the first set of keys, or for the first good reason why
 // there is none.
-func fetched(ctx context.Context, source *remote.Source, changed <-chan struct{}) error {
+func fetched(ctx context.Context, source *remote.Source, changed <-chan struct{}) {
 	_, _ = source.Keys(ctx, "", token.ES256) // waits for the first fetch; what came of it, Ready says
-	err := source.Ready()
 	var cause *token.Error
-	if errors.As(err, &cause) && cause.Err == nil { // it is slow, not failed
+	if errors.As(source.Ready(), &cause) && cause.Err == nil { // it is slow, not failed
 		select {
 		case <-changed:
 		case <-ctx.Done():
 		}
-		err = source.Ready()
 	}
-	if err != nil {
-		return unreachable(err)
-	}
-	return nil
 }
 
 // verdictAnswer is a verdict for programs. Each key is always there.
@@ -129,20 +131,12 @@ type verdictAnswer struct {
 	Accepted bool            `json:"accepted"`
 	Reason   string          `json:"reason"`       // empty: accepted
 	Detail   string          `json:"detail"`       // empty: nothing to add
-	Claims   json.RawMessage `json:"claims"`       // null: refused, so not to be trusted
+	Claims   json.RawMessage `json:"claims"`       // null: the signature did not hold
 	Skew     *float64        `json:"skew_seconds"` // null: not known
 }
 
 func answerOf(v verify.Verdict) verdictAnswer {
-	a := verdictAnswer{Accepted: v.Accepted(), Reason: string(v.Reason), Detail: v.Detail}
-	if v.Accepted() {
-		a.Claims = v.Claims.Raw
-	}
-	if v.Skew != nil {
-		s := v.Skew.Seconds()
-		a.Skew = &s
-	}
-	return a
+	return verdictAnswer{Accepted: v.Accepted(), Reason: string(v.Reason), Detail: v.Detail, Claims: v.Claims.Raw, Skew: v.SkewSeconds()}
 }
 
 func printVerdict(env *Env, v verify.Verdict, asJSON bool) error {
@@ -153,10 +147,14 @@ func printVerdict(env *Env, v verify.Verdict, asJSON bool) error {
 	} else {
 		fmt.Fprint(env.Stdout, verdictText(v, env.Now()))
 	}
-	if !v.Accepted() {
+	switch {
+	case v.Accepted():
+		return nil
+	case v.Reason == token.KeysUnavailable:
+		return unreachable(v.Err)
+	default:
 		return &exit{code: exitNo}
 	}
-	return nil
 }
 
 func verdictText(v verify.Verdict, now time.Time) string {

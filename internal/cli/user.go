@@ -26,6 +26,9 @@ func userPasswordCommand(env *Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if len(text) < password.ShortLength {
+				fmt.Fprintf(env.Stderr, "longcase: a password under %d bytes is easily guessed\n", password.ShortLength)
+			}
 			hash, err := password.NewHasher(1).Hash(cmd.Context(), text)
 			if err != nil {
 				return no(err)

@@ -22,8 +22,8 @@ func TestAVerdictForProgramsHasEachKey(t *testing.T) {
 			`{"accepted":true,"reason":"","detail":"","claims":{"iss":"i"},"skew_seconds":null}`},
 		{"refused before the signature held", verify.Verdict{Reason: token.Malformed, Detail: "two parts"},
 			`{"accepted":false,"reason":"malformed","detail":"two parts","claims":null,"skew_seconds":null}`},
-		{"signed and refused: its claims are not to be trusted", verify.Verdict{Reason: token.NotYetValid, Detail: "d", Claims: claims, Skew: &ahead},
-			`{"accepted":false,"reason":"not_yet_valid","detail":"d","claims":null,"skew_seconds":21}`},
+		{"signed and refused: its claims say why", verify.Verdict{Reason: token.NotYetValid, Detail: "d", Claims: claims, Skew: &ahead},
+			`{"accepted":false,"reason":"not_yet_valid","detail":"d","claims":{"iss":"i"},"skew_seconds":21}`},
 		{"no skew is known to be none", verify.Verdict{Reason: token.Expired, Skew: &none},
 			`{"accepted":false,"reason":"expired","detail":"","claims":null,"skew_seconds":0}`},
 	}

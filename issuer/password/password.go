@@ -32,11 +32,11 @@ var (
 	ErrPassword = errors.New("password: not an acceptable password")
 )
 
-// Bounds of a password in bytes. A new one is at least MinLength long; a longer
-// one than MaxLength never matches.
+// Lengths of a password in bytes. One shorter than ShortLength is easily guessed;
+// a longer one than MaxLength never matches.
 const (
-	MinLength = 8
-	MaxLength = 1024
+	ShortLength = 8
+	MaxLength   = 1024
 )
 
 // The cost of new hashes: 19 MiB, two passes, one lane (OWASP's first choice,
@@ -153,10 +153,10 @@ func NewHasher(parallel int) *Hasher {
 }
 
 // Hash hashes a new password with a fresh salt. The error is ErrPassword if it
-// is shorter than MinLength or longer than MaxLength, or ctx's.
+// is empty or longer than MaxLength, or ctx's.
 func (h *Hasher) Hash(ctx context.Context, password string) (Hash, error) {
-	if len(password) < MinLength || len(password) > MaxLength {
-		return Hash{}, fmt.Errorf("%w: %d bytes, want %d to %d", ErrPassword, len(password), MinLength, MaxLength)
+	if password == "" || len(password) > MaxLength {
+		return Hash{}, fmt.Errorf("%w: %d bytes, want 1 to %d", ErrPassword, len(password), MaxLength)
 	}
 	if err := h.enter(ctx); err != nil {
 		return Hash{}, err

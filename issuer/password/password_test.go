@@ -60,7 +60,7 @@ func TestHashIsReadAsItIsWritten(t *testing.T) {
 
 func TestNewPasswordsAreBounded(t *testing.T) {
 	h := password.NewHasher(1)
-	for name, p := range map[string]string{"empty": "", "short": "1234567", "long": strings.Repeat("x", 1025)} {
+	for name, p := range map[string]string{"empty": "", "long": strings.Repeat("x", 1025)} {
 		if _, err := h.Hash(t.Context(), p); !errors.Is(err, password.ErrPassword) {
 			t.Errorf("%s: %v, want ErrPassword", name, err)
 		}
