@@ -12,8 +12,8 @@ import (
 // serveAuthorize answers GET and POST /authorize (RFC 6749 section 3.1). The
 // login form comes back here too, told by its csrf field.
 func (is *Issuer) serveAuthorize(w http.ResponseWriter, r *http.Request) {
-	now := is.cfg.Now() // the request's one instant
 	f, refused := parseAuthorize(w, r)
+	now := is.cfg.Now() // the request's one instant: a body may take its time
 	if refused != nil {
 		is.explain(w, r, Event{Endpoint: "authorize"}, refused)
 		return
@@ -59,7 +59,7 @@ func (is *Issuer) authorize(w http.ResponseWriter, r *http.Request, a authorizat
 	switch {
 	case err != nil:
 		is.decline(w, r, a, unavailable("loading the login session", err))
-	case a.satisfied(l, now) && is.hinted(a, l, now):
+	case a.satisfied(l, now) && is.hinted(a, l.subject, now):
 		is.grantCode(w, r, a, l, now)
 	case a.prompts(promptNone):
 		is.decline(w, r, a, refuse(loginRequired, "the user has to sign in, and prompt=none forbids to ask"))
@@ -70,23 +70,28 @@ func (is *Issuer) authorize(w http.ResponseWriter, r *http.Request, a authorizat
 	}
 }
 
-// hinted reports whether a login is the one that "id_token_hint" speaks of, if
-// there is a hint: an ID token of ours, which may be over (OpenID Connect Core
-// section 3.1.2.1). A hint that says nothing we can trust fits nobody.
-func (is *Issuer) hinted(a authorization, l login, now time.Time) bool {
-	hint := a.form.get("id_token_hint")
-	if hint == "" {
+// hinted reports whether subject is who "id_token_hint" speaks of, if there is a
+// hint. One that says nothing we can trust fits nobody.
+func (is *Issuer) hinted(a authorization, subject string, now time.Time) bool {
+	if a.form.get("id_token_hint") == "" {
 		return true
 	}
-	jws, err := token.Parse(hint)
+	meant, known := is.hintOf(a, now)
+	return known && meant == subject
+}
+
+// hintOf is the user that "id_token_hint" speaks of: an ID token of ours, which
+// may be over (OpenID Connect Core section 3.1.2.1).
+func (is *Issuer) hintOf(a authorization, now time.Time) (subject string, known bool) {
+	jws, err := token.Parse(a.form.get("id_token_hint"))
 	if err != nil || jws.Type() != "jwt" {
-		return false
+		return "", false
 	}
 	if _, err := is.keyOf(jws, now); err != nil {
-		return false
+		return "", false
 	}
 	c, err := jws.Claims()
-	return err == nil && c.Issuer == is.cfg.URL && c.Subject == l.subject
+	return c.Subject, err == nil && c.Issuer == is.cfg.URL
 }
 
 // grantCode records what the user signed in for and hands the client its code.

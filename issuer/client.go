@@ -2,14 +2,11 @@ package issuer
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/longcase/longcase/issuer/password"
 	"github.com/longcase/longcase/verify"
 )
 
@@ -31,7 +28,7 @@ const (
 type Client struct {
 	ID           string
 	Authenticate string      // AuthSecret, AuthKey or AuthNone
-	SecretHash   string      // AuthSecret: "sha256$" + unpadded base64url of SHA-256 over the secret's text
+	SecretHash   string      // AuthSecret: text of a password.SecretHash
 	Keys         verify.Keys // AuthKey: its public keys
 	Grants       []string
 	Audiences    []string
@@ -130,17 +127,9 @@ func (is *Issuer) lookUp(ctx context.Context, id string) (Client, bool, error) {
 	return c, true, nil
 }
 
-const secretHashPrefix = "sha256$"
-
-// hasSecret compares in constant time; a client without a secret has none that
-// matches.
+// hasSecret compares in constant time; to the hash of a client that has none,
+// which is zero, no secret hashes.
 func (c Client) hasSecret(secret string) bool {
-	sum := sha256.Sum256([]byte(secret))
-	text, ok := strings.CutPrefix(c.SecretHash, secretHashPrefix)
-	want, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if !ok || err != nil || len(want) != len(sum) {
-		want = make([]byte, len(sum)) // nothing hashes to this
-		ok = false
-	}
-	return subtle.ConstantTimeCompare(sum[:], want) == 1 && ok
+	hash, err := password.ParseSecretHash(c.SecretHash)
+	return hash.Matches(secret) && err == nil
 }

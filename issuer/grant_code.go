@@ -175,7 +175,7 @@ func (is *Issuer) redeem(ctx context.Context, c *call, doc store.Document, d cod
 	if err != nil {
 		return answer{}, unavailable("begin the session", err)
 	}
-	e.session, e.end = s.ID.String(), is.cfg.Lifetimes.over(s, kept)
+	e.session, e.end = s.ID.String(), s.End
 	a, refused := is.successor(c, s, kept, e)
 	if refused != nil {
 		is.discard(ctx, s.ID)

@@ -65,7 +65,7 @@ func (is *Issuer) refreshOnce(ctx context.Context, c *call, h handle) (a answer,
 			return answer{}, refused, again
 		}
 	}
-	e.end = is.cfg.Lifetimes.over(s, d)
+	e.end = s.End
 	a, refused = is.successor(c, s, d, e)
 	a.repeated = stands == repeated
 	return a, refused, false

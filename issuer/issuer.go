@@ -42,8 +42,8 @@ type Lifetimes struct {
 	SessionIdle     time.Duration
 	SessionAbsolute time.Duration
 	Code            time.Duration // life of an authorization code; default 60s, at most 10m
-	Backdate        time.Duration // nbf = iat - Backdate; 0 to 60s
-	Grace           time.Duration // how long a lost refresh response may be repeated; default 60s
+	Backdate        time.Duration // nbf = iat - Backdate; 0: not dated back, at most 5m
+	Grace           time.Duration // how long a lost refresh response may be repeated; 0: never, at most 10m
 }
 
 // Config is what an Issuer needs. Fields without a default are required.
@@ -131,7 +131,6 @@ func (l Lifetimes) withDefaults() Lifetimes {
 	defaultTo(&l.Access, 5*time.Minute)
 	defaultTo(&l.MaxAccess, max(l.Access, time.Hour))
 	defaultTo(&l.Code, time.Minute)
-	defaultTo(&l.Grace, time.Minute)
 	return l
 }
 
@@ -145,8 +144,8 @@ func (l Lifetimes) check() error {
 	between("MaxAccess", l.MaxAccess, time.Second, 24*time.Hour)
 	between("Access", l.Access, time.Second, l.MaxAccess)
 	between("Code", l.Code, time.Second, 10*time.Minute)
-	between("Backdate", l.Backdate, 0, time.Minute)
-	between("Grace", l.Grace, time.Second, time.Hour)
+	between("Backdate", l.Backdate, 0, 5*time.Minute)
+	between("Grace", l.Grace, 0, 10*time.Minute)
 	if l.SessionIdle != 0 || l.SessionAbsolute != 0 {
 		between("SessionIdle", l.SessionIdle, time.Second, maxSession)
 		between("SessionAbsolute", l.SessionAbsolute, time.Second, maxSession)

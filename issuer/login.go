@@ -67,12 +67,12 @@ func (is *Issuer) signIn(w http.ResponseWriter, r *http.Request, a authorization
 	who := attempt{typed.name, addressOf(r.RemoteAddr)}
 	if wait := is.slow.begin(who, now); wait > 0 {
 		seconds := int((wait + time.Second - 1) / time.Second)
-		is.signInFailed(r, a, "too many failed attempts")
+		is.signInFailed(r, a, "too many attempts")
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
-		is.showLogin(w, r, a, typed, http.StatusTooManyRequests, fmt.Sprintf("Too many failed attempts. Try again in %d s.", seconds), now)
+		is.showLogin(w, r, a, typed, http.StatusTooManyRequests, fmt.Sprintf("Too many attempts. Try again in %d s.", seconds), now)
 		return
 	}
-	subject, ok, err := is.checkPassword(r.Context(), typed)
+	subject, ok, err := is.checkPassword(r.Context(), typed, who)
 	if err != nil {
 		is.slow.undo(who)
 		is.refused(r.Context(), Event{Endpoint: "login", Client: a.client.ID}, unavailable("checking a password", err))
@@ -86,10 +86,15 @@ func (is *Issuer) signIn(w http.ResponseWriter, r *http.Request, a authorization
 		return
 	}
 	is.slow.forget(who)
+	if meant, known := is.hintOf(a, now); known && meant != subject {
+		is.decline(w, r, a, refuse(loginRequired, "another user signed in than the one of id_token_hint"))
+		return
+	}
 	is.signedIn(w, r, a, subject, now)
 }
 
-func (is *Issuer) checkPassword(ctx context.Context, typed submission) (string, bool, error) {
+func (is *Issuer) checkPassword(ctx context.Context, typed submission, who attempt) (string, bool, error) {
+	defer is.slow.judged(who)
 	ctx, cancel := context.WithTimeout(ctx, judgeWithin)
 	defer cancel()
 	return is.cfg.Users.Check(ctx, typed.name, typed.password)
@@ -147,7 +152,7 @@ func (is *Issuer) cancelled(a authorization) string {
 // here; the others are ignored (RFC 6749 section 3.1).
 var carried = [...]string{
 	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "code_challenge",
-	"code_challenge_method", "prompt", "max_age", "login_hint", "resource", "audience",
+	"code_challenge_method", "prompt", "max_age", "login_hint", "id_token_hint", "resource", "audience",
 }
 
 func hiddenFields(f form, token string) []pages.Field {

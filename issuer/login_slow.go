@@ -13,15 +13,19 @@ const (
 	longestWait  = 30 * time.Second
 	forgetAfter  = 15 * time.Minute
 	maxSlowed    = 10_000
+	maxJudging   = 8 // attempts of one address at a time: passwords are hashed a few at a time for all
 )
 
 // slow counts failed logins by user name and address, so that a stranger slows
-// a user down by longestWait at most, and only at his own address. It is
-// bounded; the zero value is ready.
+// a user down by longestWait at most, and only at his own address. And it counts
+// the attempts of an address that are being judged, whatever their names, so
+// that one address cannot take every turn. It is bounded; the zero value is
+// ready.
 type slow struct {
-	mu     sync.Mutex
-	counts map[attempt]failures
-	swept  time.Time
+	mu      sync.Mutex
+	counts  map[attempt]failures
+	swept   time.Time
+	judging map[string]int // by address
 }
 
 type attempt struct {
@@ -36,8 +40,8 @@ type failures struct {
 }
 
 // begin counts an attempt as failed before it is judged, so that a burst of
-// them is not judged together; undo and forget take it back. A wait above 0 means that
-// the attempt may not be judged yet.
+// them is not judged together; undo and forget take it back. A wait above 0 means
+// that the attempt may not be judged yet; after any other judged must follow.
 func (s *slow) begin(a attempt, now time.Time) (wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,6 +50,10 @@ func (s *slow) begin(a attempt, now time.Time) (wait time.Duration) {
 	if now.Before(f.until) {
 		return f.until.Sub(now)
 	}
+	if s.judging[a.address] >= maxJudging {
+		return time.Second
+	}
+	s.judging[a.address]++
 	f.count++
 	f.last = now
 	if f.count >= freeFailures {
@@ -53,6 +61,15 @@ func (s *slow) begin(a attempt, now time.Time) (wait time.Duration) {
 	}
 	s.counts[a] = f
 	return 0
+}
+
+// judged gives the turn of an attempt back.
+func (s *slow) judged(a attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.judging[a.address]--; s.judging[a.address] <= 0 {
+		delete(s.judging, a.address)
+	}
 }
 
 // waitAfter is 1 s after the last free failure and doubles with each further one.
@@ -80,7 +97,7 @@ func (s *slow) forget(a attempt) {
 // sweep forgets what is old, and some other count if there are too many.
 func (s *slow) sweep(now time.Time) {
 	if s.counts == nil {
-		s.counts = map[attempt]failures{}
+		s.counts, s.judging = map[attempt]failures{}, map[string]int{}
 	}
 	if now.Sub(s.swept) >= time.Minute {
 		s.swept = now

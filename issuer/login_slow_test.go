@@ -10,10 +10,12 @@ func TestFailuresAreCountedInBoundedMemory(t *testing.T) {
 	var s slow
 	now := time.Unix(1_800_000_000, 0)
 	for i := range 3 * maxSlowed {
-		s.begin(attempt{strconv.Itoa(i), "192.0.2.1"}, now)
+		who := attempt{strconv.Itoa(i), "192.0.2.1"}
+		s.begin(who, now)
+		s.judged(who)
 	}
-	if len(s.counts) > maxSlowed {
-		t.Errorf("%d counts, want at most %d", len(s.counts), maxSlowed)
+	if len(s.counts) > maxSlowed || len(s.judging) != 0 {
+		t.Errorf("%d counts, want at most %d; %d addresses are judged", len(s.counts), maxSlowed, len(s.judging))
 	}
 	s.begin(attempt{"late", "192.0.2.1"}, now.Add(forgetAfter))
 	if len(s.counts) != 1 {
@@ -36,16 +38,39 @@ func TestABurstOfAttemptsIsNotJudgedTogether(t *testing.T) {
 	}
 }
 
+func TestOneAddressDoesNotTakeEveryTurn(t *testing.T) {
+	var s slow
+	now := time.Unix(1_800_000_000, 0)
+	judged := 0
+	for i := range 100 {
+		if s.begin(attempt{strconv.Itoa(i), "192.0.2.1"}, now) == 0 {
+			judged++
+		}
+	}
+	if judged != maxJudging {
+		t.Errorf("%d attempts of one address are judged at once, want %d", judged, maxJudging)
+	}
+	if s.begin(attempt{"0", "192.0.2.2"}, now) != 0 {
+		t.Error("another address has to wait")
+	}
+	s.judged(attempt{"7", "192.0.2.1"})
+	if s.begin(attempt{"next", "192.0.2.1"}, now) != 0 || s.begin(attempt{"after", "192.0.2.1"}, now) != time.Second {
+		t.Error("a turn that was given back is not one more")
+	}
+}
+
 func TestAnAttemptThatWasNotJudgedTakesBackItselfOnly(t *testing.T) {
 	var s slow
 	now := time.Unix(1_800_000_000, 0)
 	who := attempt{"alice", "192.0.2.1"}
 	for range freeFailures - 1 {
 		s.begin(who, now)
+		s.judged(who)
 	}
 	for range 10 {
 		now = now.Add(longestWait)
 		s.begin(who, now)
+		s.judged(who)
 		s.undo(who)
 	}
 	now = now.Add(longestWait)

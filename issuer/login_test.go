@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -355,6 +356,76 @@ func TestAHintOfAnotherUserIsNotAnsweredSilently(t *testing.T) {
 		if (answer.Get("code") != "") != tt.want || !tt.want && answer.Get("error") != "login_required" {
 			t.Errorf("%s: %v", name, answer)
 		}
+	}
+}
+
+// A hint goes along with the login form, so that the answer is about the user
+// that the application expects.
+func TestWhoSignsInIsHeldAgainstTheHint(t *testing.T) {
+	p := newPortal(t, nil)
+	alice := p.browser(t)
+	got, _ := alice.redeem(alice.signIn("alice", request()).Get("code"))
+	for name, tt := range map[string]struct {
+		user, hint string
+		want       string
+	}{
+		"the one that was meant":        {"alice", got.IDToken, ""},
+		"another":                       {"bob", got.IDToken, "login_required"},
+		"a hint that cannot be trusted": {"bob", got.IDToken[:len(got.IDToken)-2], ""},
+	} {
+		b := p.browser(t)
+		answer := b.signIn(tt.user, request("id_token_hint", tt.hint))
+		if answer.Get("error") != tt.want || answer.Has("code") != (tt.want == "") {
+			t.Errorf("%s: %v", name, answer)
+		}
+		if signedIn := b.cookieOf("lc_login") != ""; signedIn != (tt.want == "") {
+			t.Errorf("%s: signed in %v", name, signedIn)
+		}
+	}
+}
+
+// crowd is a list of users whose passwords take for ever to judge.
+type crowd struct {
+	issuer.Users
+	came chan struct{}
+	done chan struct{}
+}
+
+func (c *crowd) Check(ctx context.Context, _, _ string) (string, bool, error) {
+	select {
+	case c.came <- struct{}{}:
+	case <-ctx.Done():
+		return "", false, ctx.Err()
+	}
+	<-c.done
+	return "", false, nil
+}
+
+func TestOneAddressDoesNotTakeEveryTurnToSignIn(t *testing.T) {
+	many := &crowd{users(t, "alice"), make(chan struct{}), make(chan struct{})}
+	p := newPortal(t, func(cfg *issuer.Config) { cfg.Users = many })
+	b := p.browser(t)
+	form := b.get("/authorize", request()).form(t)
+	try := func(name string) page {
+		return b.post("/authorize", fill(form, "username", name, "password", "wrong"))
+	}
+	var waiting sync.WaitGroup
+	for i := range 8 {
+		waiting.Go(func() {
+			if got := try(strconv.Itoa(i)); got.StatusCode != http.StatusUnauthorized {
+				t.Errorf("one of eight: %s", got.Status)
+			}
+		})
+		<-many.came
+	}
+	if got := try("alice"); got.StatusCode != http.StatusTooManyRequests || got.Header.Get("Retry-After") != "1" {
+		t.Errorf("the ninth at once: %s, want 429", got.Status)
+	}
+	close(many.done)
+	waiting.Wait()
+	go func() { <-many.came }()
+	if got := try("alice"); got.StatusCode != http.StatusUnauthorized {
+		t.Errorf("after them: %s, want 401", got.Status)
 	}
 }
 

@@ -104,6 +104,38 @@ func TestNewNamesEveryWrongField(t *testing.T) {
 	}
 }
 
+func TestLifetimesAreBounded(t *testing.T) {
+	r := newRig(t)
+	tests := []struct {
+		name string
+		l    Lifetimes
+		ok   bool
+	}{
+		{"the most", Lifetimes{Backdate: 5 * time.Minute, Grace: 10 * time.Minute, Code: 10 * time.Minute, SessionIdle: maxSession, SessionAbsolute: maxSession}, true},
+		{"dated back further", Lifetimes{Backdate: 5*time.Minute + 1}, false},
+		{"a longer grace", Lifetimes{Grace: 10*time.Minute + 1}, false},
+		{"a longer code", Lifetimes{Code: 10*time.Minute + 1}, false},
+		{"a negative grace", Lifetimes{Grace: -1}, false},
+		{"an idle end without an absolute one", Lifetimes{SessionIdle: time.Hour}, false},
+	}
+	for _, tt := range tests {
+		cfg := r.is.cfg
+		cfg.Lifetimes = tt.l
+		if _, err := New(cfg); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+	cfg := r.is.cfg
+	cfg.Lifetimes = Lifetimes{}
+	is, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (Lifetimes{Access: 5 * time.Minute, MaxAccess: time.Hour, Code: time.Minute}); is.cfg.Lifetimes != want {
+		t.Errorf("left out: %+v, want %+v", is.cfg.Lifetimes, want)
+	}
+}
+
 // TestChecklist66 walks every path with canaries and looks for them in the log
 // and the events.
 func TestChecklist66NoSecretReachesTheLog(t *testing.T) {

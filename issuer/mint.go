@@ -57,7 +57,7 @@ func (is *Issuer) issue(c *call, e entitlement) (answer, *refusal) {
 }
 
 // accessEnd is when an access token made at now ends: after its life, and never
-// after its session. Whole seconds.
+// after the absolute end of its session. Whole seconds.
 func (is *Issuer) accessEnd(now, session time.Time) time.Time {
 	end := now.Truncate(time.Second).Add(is.cfg.Lifetimes.Access).Truncate(time.Second)
 	if !session.IsZero() && session.Before(end) {

@@ -54,6 +54,29 @@ func TestJudge(t *testing.T) {
 	})
 }
 
+func TestWithoutGraceTheLastOneIsReused(t *testing.T) {
+	for _, at := range []time.Duration{-time.Second, 0, time.Second} {
+		l := Lifetimes{SessionIdle: time.Hour, SessionAbsolute: 12 * time.Hour}
+		now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+		s := store.Session{Generation: 3, End: now.Add(10 * time.Hour)}
+		if got := l.judge(s, sessionData{Used: now.UnixMilli()}, 2, now.Add(at)); got != reused {
+			t.Errorf("%s after the rotation: standing %d, want reused", at, got)
+		}
+	}
+}
+
+// TestAnIdleEndDoesNotShortenAccessTokens: a session that nobody uses ends, and
+// the tokens that it gave have their own end.
+func TestAnIdleEndDoesNotShortenAccessTokens(t *testing.T) {
+	r := newRig(t)
+	r.is.cfg.Lifetimes.SessionIdle = time.Minute
+	first := r.session(t, "web")
+	second := r.refresh("web", first.text("refresh_token"))
+	if first.JSON["expires_in"] != 300.0 || second.JSON["expires_in"] != 300.0 {
+		t.Errorf("expires_in %v, then %v; want 300", first.JSON["expires_in"], second.JSON["expires_in"])
+	}
+}
+
 func TestRefreshRotates(t *testing.T) {
 	r := newRig(t)
 	first := r.session(t, "web", "openid", "orders.read")

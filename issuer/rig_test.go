@@ -6,8 +6,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -21,6 +19,7 @@ import (
 	"time"
 
 	"github.com/longcase/longcase/issuer/keys"
+	"github.com/longcase/longcase/issuer/password"
 	"github.com/longcase/longcase/store"
 	"github.com/longcase/longcase/store/memory"
 	"github.com/longcase/longcase/token"
@@ -125,7 +124,7 @@ func newRig(t testing.TB) *rig {
 	r.clients = testClients(oneKey{r.signer.Key()})
 	r.is, err = New(Config{
 		URL: testURL, Engine: r.engine, Keys: r.ring, Clients: r, Users: r.people, Now: r.now, Hooks: r.hooks(),
-		Lifetimes: Lifetimes{SessionIdle: time.Hour, SessionAbsolute: 12 * time.Hour, Backdate: 10 * time.Second},
+		Lifetimes: Lifetimes{SessionIdle: time.Hour, SessionAbsolute: 12 * time.Hour, Backdate: 10 * time.Second, Grace: time.Minute},
 		Log:       slog.New(slog.NewJSONHandler(r, nil)),
 	})
 	if err != nil {
@@ -135,8 +134,7 @@ func newRig(t testing.TB) *rig {
 }
 
 func testClients(keyed oneKey) map[string]Client {
-	sum := sha256.Sum256([]byte(testSecret))
-	hash := secretHashPrefix + base64.RawURLEncoding.EncodeToString(sum[:])
+	hash := password.HashSecret(testSecret).String()
 	user := []string{GrantAuthorizationCode, GrantRefreshToken}
 	one, scopes := []string{testAudience}, []string{"orders.read", "orders.write"}
 	all := []Client{

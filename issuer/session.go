@@ -60,7 +60,7 @@ func (l Lifetimes) judge(s store.Session, d sessionData, g store.Generation, now
 		return ahead
 	case g == s.Generation:
 		return current
-	case g+1 == s.Generation && now.Before(d.used().Add(l.Grace)):
+	case g+1 == s.Generation && l.Grace > 0 && now.Before(d.used().Add(l.Grace)):
 		return repeated
 	default:
 		return reused

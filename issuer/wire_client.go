@@ -18,9 +18,9 @@ type call struct {
 
 // open parses a POST form and authenticates its client.
 func (is *Issuer) open(w http.ResponseWriter, r *http.Request, endpoint string) (*call, *refusal) {
-	c := &call{now: is.cfg.Now(), event: Event{Endpoint: endpoint}}
-	var refused *refusal
-	if c.form, refused = parseForm(w, r); refused != nil {
+	f, refused := parseForm(w, r)
+	c := &call{form: f, now: is.cfg.Now(), event: Event{Endpoint: endpoint}} // now: a body may take its time
+	if refused != nil {
 		return c, refused
 	}
 	cr, refused := readCredentials(r.Header, c.form)

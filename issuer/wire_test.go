@@ -2,10 +2,12 @@ package issuer
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -410,5 +412,40 @@ func TestChecklist23TokenIDsDoNotCollide(t *testing.T) {
 			t.Fatalf("%q came twice or is short", id)
 		}
 		seen[id] = true
+	}
+}
+
+// slowBody is a body that arrives whole only when it was read.
+type slowBody struct {
+	io.Reader
+	arrived *atomic.Bool
+}
+
+func (s slowBody) Read(b []byte) (int, error) {
+	n, err := s.Reader.Read(b)
+	if err == io.EOF {
+		s.arrived.Store(true)
+	}
+	return n, err
+}
+
+// TestNowIsWhenTheRequestIsThere: who sends a body slowly moves no instant.
+func TestNowIsWhenTheRequestIsThere(t *testing.T) {
+	for _, path := range []string{"/token", "/introspect", "/revoke", "/revocations", "/authorize", "/end_session"} {
+		r := newRig(t)
+		var arrived atomic.Bool
+		r.is.cfg.Now = func() time.Time {
+			if !arrived.Load() {
+				t.Errorf("%s: the clock was read before the request was", path)
+			}
+			return r.now()
+		}
+		body := slowBody{strings.NewReader("grant_type=client_credentials&client_id=service&client_secret=wrong&token=x"), &arrived}
+		req := httptest.NewRequest(http.MethodPost, testURL+path, body)
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.do(req)
+		if !arrived.Load() {
+			t.Errorf("%s: the body was not read", path)
+		}
 	}
 }
