@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/longcase/longcase/store"
 )
@@ -86,22 +89,22 @@ func (is *Issuer) info(s store.Session) SessionInfo {
 	}
 }
 
-// RevokeSession ends one session and its access tokens. The error is
-// store.ErrBadID, store.ErrNotFound or the store's; a session that has ended
-// already is none.
-func (is *Issuer) RevokeSession(ctx context.Context, id string) error {
+// RevokeSession ends one session and its access tokens, and reports whether it
+// did: it may have ended already. The error is store.ErrBadID,
+// store.ErrNotFound or the store's.
+func (is *Issuer) RevokeSession(ctx context.Context, id string) (bool, error) {
 	key, err := store.ParseID(id)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if _, err := is.cfg.Engine.Sessions().Load(ctx, key); err != nil {
-		return err
+		return false, err
 	}
 	did, err := is.end(ctx, key, is.cfg.Now())
 	if did {
 		is.tellEnded(ctx, Event{Session: id, Reason: "ended by administration"})
 	}
-	return err
+	return did, err
 }
 
 // RevokeClient ends the client's sessions that began before an instant, and
@@ -187,39 +190,56 @@ func instant(before, now time.Time) time.Time {
 func (is *Issuer) revokeAll(ctx context.Context, kind store.RevocationKind, value string, f SessionFilter) (int, error) {
 	now := is.cfg.Now()
 	f.Before = instant(f.Before, now)
-	life := is.cfg.Lifetimes.MaxAccess
-	if kind == store.RevokedSubject { // sign-ins too
-		life = max(life, is.loginLife())
-	}
-	if err := is.add(ctx, store.Revocation{Kind: kind, Value: value, Before: f.Before, End: accepted(now.Add(life))}); err != nil {
+	entry := store.Revocation{Kind: kind, Value: value, Before: f.Before, End: accepted(now.Add(is.longestLife(kind)))}
+	if err := is.add(ctx, entry); err != nil {
 		return 0, fmt.Errorf("issuer: revoke %s %q: %w", kind, value, err)
 	}
 	is.tellEnded(ctx, Event{Client: f.Client, Subject: f.Subject, Reason: "everything before " + f.Before.Format(time.RFC3339) + " ended by administration"})
 	return is.endAll(ctx, f, now)
 }
 
-// endAll ends every session that f chooses, and returns how many it ended.
+// How many sessions are ended at once, so that they share the store's writes,
+// and how long ending all may take: it goes on when the caller has left.
+const (
+	endAtOnce     = 64
+	endAllTimeout = 30 * time.Minute
+)
+
+// endAll ends every session that f chooses, and returns how many it ended. What
+// has ended stays so: after a failure it can be called again.
 func (is *Issuer) endAll(ctx context.Context, f SessionFilter, now time.Time) (int, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endAllTimeout)
+	defer cancel()
 	n := 0
 	for {
 		page, next, err := is.ListSessions(ctx, f)
 		if err != nil {
 			return n, err
 		}
-		for _, s := range page {
-			did, err := is.endListed(ctx, s, now)
-			if err != nil {
-				return n, err
-			}
-			if did {
-				n++
-			}
-		}
-		if next == "" {
-			return n, nil
+		did, err := is.endPage(ctx, page, now)
+		n += did
+		if err != nil || next == "" {
+			return n, err
 		}
 		f.After = next
 	}
+}
+
+func (is *Issuer) endPage(ctx context.Context, page []SessionInfo, now time.Time) (int, error) {
+	var ended atomic.Int64
+	var all errgroup.Group
+	all.SetLimit(endAtOnce)
+	for _, s := range page {
+		all.Go(func() error {
+			did, err := is.endListed(ctx, s, now)
+			if did {
+				ended.Add(1)
+			}
+			return err
+		})
+	}
+	err := all.Wait()
+	return int(ended.Load()), err
 }
 
 func (is *Issuer) endListed(ctx context.Context, s SessionInfo, now time.Time) (bool, error) {

@@ -3,7 +3,9 @@ package issuer
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/longcase/longcase/store"
@@ -63,7 +65,11 @@ func TestChecklist52WhatIsOverSaysOnlyThat(t *testing.T) {
 		},
 		"session ended": func(t *testing.T, r *rig, one reply) error {
 			_, c := r.claims(t, one.text("access_token"))
-			return r.is.RevokeSession(t.Context(), c.Session)
+			did, err := r.is.RevokeSession(t.Context(), c.Session)
+			if again, _ := r.is.RevokeSession(t.Context(), c.Session); !did || again {
+				t.Errorf("it ended it %v, and again %v", did, again)
+			}
+			return err
 		},
 		"client ended": func(t *testing.T, r *rig, _ reply) error {
 			n, err := r.is.RevokeClient(t.Context(), "web", time.Time{})
@@ -241,7 +247,7 @@ func TestAnInterruptedEndIsFinished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.is.RevokeSession(t.Context(), h.id.String()); err == nil || !r.engine.heal() {
+	if _, err := r.is.RevokeSession(t.Context(), h.id.String()); err == nil || !r.engine.heal() {
 		t.Fatalf("the fault did not strike: %v", err)
 	}
 	wantError(t, r.refresh("web", one.text("refresh_token")), 400, "invalid_grant")
@@ -285,7 +291,60 @@ func TestAdministration(t *testing.T) {
 	if r.active(t, rival.text("access_token")) {
 		t.Error("still active")
 	}
-	if err := r.is.RevokeSession(t.Context(), "x"); err == nil {
+	if _, err := r.is.RevokeSession(t.Context(), "x"); err == nil {
 		t.Error("ended a session that is none")
 	}
+}
+
+// slowly is an engine whose writes of ended sessions take a second each,
+// however many there are at once.
+type slowly struct {
+	store.Engine
+	now, most atomic.Int64
+}
+
+func (s *slowly) Sessions() store.Sessions { return slowSessions{s.Engine.Sessions(), s} }
+
+type slowSessions struct {
+	store.Sessions
+	s *slowly
+}
+
+func (s slowSessions) Revoke(ctx context.Context, id store.ID) error {
+	n := s.s.now.Add(1)
+	defer s.s.now.Add(-1)
+	if n > s.s.most.Load() {
+		s.s.most.Store(n)
+	}
+	time.Sleep(time.Second)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.Sessions.Revoke(ctx, id)
+}
+
+// TestManySessionsAreEndedAtOnce, whether or not the administrator waits for
+// the answer.
+func TestManySessionsAreEndedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		const many = 200
+		for range many {
+			r.session(t, "web")
+		}
+		engine := &slowly{Engine: r.engine}
+		r.is.cfg.Engine = engine
+		ctx, leave := context.WithCancel(t.Context())
+		r.is.cfg.Hooks.Ended = func(Event) { leave() } // told when the feed has it
+		begun := time.Now()
+		if n, err := r.is.RevokeClient(ctx, "web", time.Time{}); n != many || err != nil {
+			t.Errorf("ended %d of %d: %v", n, many, err)
+		}
+		if took := time.Since(begun); took > 10*time.Second || engine.most.Load() > endAtOnce {
+			t.Errorf("it took %s, %d at once", took, engine.most.Load())
+		}
+		if n, err := r.is.RevokeClient(t.Context(), "web", time.Time{}); n != 0 || err != nil {
+			t.Errorf("once more: ended %d, %v", n, err)
+		}
+	})
 }

@@ -50,7 +50,10 @@ func (d *table) SessionList(_ context.Context, f SessionFilter) (SessionPage, er
 	return SessionPage{Next: "b"}, d.err
 }
 
-func (d *table) SessionRevoke(_ context.Context, r SessionRevoke) error { d.asked = r; return d.err }
+func (d *table) SessionRevoke(_ context.Context, r SessionRevoke) (SessionsEnded, error) {
+	d.asked = r
+	return SessionsEnded{Sessions: 3}, d.err
+}
 
 func (d *table) KeysList(context.Context) (KeyList, error) { return KeyList{}, d.err }
 
@@ -101,7 +104,7 @@ func TestEveryQuestionArrivesAsItWasAsked(t *testing.T) {
 		{"client add", func() (any, error) { return c.ClientAdd(ctx, add) }, add, Client{ID: "a"}},
 		{"client remove", func() (any, error) { return nil, c.ClientRemove(ctx, "a") }, "a", nil},
 		{"session list", func() (any, error) { return c.SessionList(ctx, SessionFilter{Client: "a", Limit: 3}) }, SessionFilter{Client: "a", Limit: 3}, SessionPage{Next: "b"}},
-		{"session revoke", func() (any, error) { return nil, c.SessionRevoke(ctx, SessionRevoke{Subject: "s", Before: at}) }, SessionRevoke{Subject: "s", Before: at}, nil},
+		{"session revoke", func() (any, error) { return c.SessionRevoke(ctx, SessionRevoke{Subject: "s", Before: at}) }, SessionRevoke{Subject: "s", Before: at}, SessionsEnded{Sessions: 3}},
 		{"keys list", func() (any, error) { return c.KeysList(ctx) }, nil, KeyList{}},
 		{"keys rotate", func() (any, error) { return c.KeysRotate(ctx, "ES384") }, KeyRotate{Algorithm: "ES384"}, Key{ID: "k"}},
 		{"keys revoke", func() (any, error) { return c.KeysRevoke(ctx, "k") }, KeyID{ID: "k"}, KeyList{Keys: []Key{{ID: "k", State: "revoked"}}}},

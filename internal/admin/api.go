@@ -101,14 +101,20 @@ type SessionPage struct {
 	Next     string    `json:"next,omitempty"`
 }
 
-// SessionRevoke is the request of PathSessionRevoke (answer: {}). One of ID,
-// Client and Subject, or none of them with Before: everything before it. With
-// Client or Subject a zero Before means now.
+// SessionRevoke is the request of PathSessionRevoke (answer: SessionsEnded). One
+// of ID, Client and Subject, or none of them with Before: everything before it.
+// With Client or Subject a zero Before means now.
 type SessionRevoke struct {
 	ID      string    `json:"id,omitempty"`
 	Client  string    `json:"client,omitempty"`
 	Subject string    `json:"subject,omitempty"`
 	Before  time.Time `json:"before,omitzero"`
+}
+
+// SessionsEnded is how many sessions this call ended. Those that had ended
+// before are not counted.
+type SessionsEnded struct {
+	Sessions int `json:"sessions"`
 }
 
 // Key is one key of the ring with its timeline.

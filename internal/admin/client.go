@@ -18,8 +18,12 @@ import (
 // maxAnswer bounds one answer of the server, in bytes.
 const maxAnswer = 16 << 20
 
-// timeout bounds one question: administration is answered at once or not at all.
-const timeout = 30 * time.Second
+// timeout bounds one question: administration is answered at once or not at
+// all. Ending every session of somebody may take its time.
+const (
+	timeout = 30 * time.Second
+	patient = time.Hour
+)
 
 // Caller asks a running server over its socket. Make one with Dial.
 type Caller struct {
@@ -35,7 +39,6 @@ func Dial(socket string) *Caller {
 		return d.DialContext(ctx, "unix", socket)
 	}
 	return &Caller{socket: socket, http: &http.Client{
-		Timeout:   timeout,
 		Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true},
 	}}
 }
@@ -67,10 +70,9 @@ func (c *Caller) SessionList(ctx context.Context, f SessionFilter) (SessionPage,
 	return ask[SessionPage](ctx, c, PathSessionList, f)
 }
 
-// SessionRevoke ends sessions early.
-func (c *Caller) SessionRevoke(ctx context.Context, r SessionRevoke) error {
-	_, err := ask[struct{}](ctx, c, PathSessionRevoke, r)
-	return err
+// SessionRevoke ends sessions early. The server goes on when ctx ends.
+func (c *Caller) SessionRevoke(ctx context.Context, r SessionRevoke) (SessionsEnded, error) {
+	return ask[SessionsEnded](ctx, c, PathSessionRevoke, r)
 }
 
 // KeysList returns the ring.
@@ -94,6 +96,8 @@ func ask[T any](ctx context.Context, c *Caller, path string, question any) (answ
 	if err != nil {
 		return answer, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience(path))
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://longcase"+path, bytes.NewReader(body))
 	if err != nil {
 		return answer, err
@@ -115,6 +119,15 @@ func ask[T any](ctx context.Context, c *Caller, path string, question any) (answ
 		return answer, fmt.Errorf("%s: the answer is not of this version: %w", c.socket, err)
 	}
 	return answer, nil
+}
+
+func patience(path string) time.Duration {
+	switch path {
+	case PathSessionRevoke, PathClientRemove:
+		return patient
+	default:
+		return timeout
+	}
 }
 
 // unreachable says why nobody answered on the socket.

@@ -26,7 +26,7 @@ type Desk interface {
 	ClientAdd(ctx context.Context, n NewClient) (Client, error)
 	ClientRemove(ctx context.Context, id string) error
 	SessionList(ctx context.Context, f SessionFilter) (SessionPage, error)
-	SessionRevoke(ctx context.Context, r SessionRevoke) error
+	SessionRevoke(ctx context.Context, r SessionRevoke) (SessionsEnded, error)
 	KeysList(ctx context.Context) (KeyList, error)
 	KeysRotate(ctx context.Context, r KeyRotate) (Key, error)
 	KeysRevoke(ctx context.Context, id KeyID) (KeyList, error)
@@ -100,9 +100,7 @@ func routes(desk Desk, log *slog.Logger) http.Handler {
 		return struct{}{}, desk.ClientRemove(ctx, q.ID)
 	})
 	handle(mux, log, PathSessionList, desk.SessionList)
-	handle(mux, log, PathSessionRevoke, func(ctx context.Context, q SessionRevoke) (struct{}, error) {
-		return struct{}{}, desk.SessionRevoke(ctx, q)
-	})
+	handle(mux, log, PathSessionRevoke, desk.SessionRevoke)
 	handle(mux, log, PathKeysList, func(ctx context.Context, _ struct{}) (KeyList, error) { return desk.KeysList(ctx) })
 	handle(mux, log, PathKeysRotate, desk.KeysRotate)
 	handle(mux, log, PathKeysRevoke, desk.KeysRevoke)

@@ -93,17 +93,30 @@ func checkNewClient(n admin.NewClient, cfg *config.Config) error {
 	return config.CheckClient(c, *cfg.Issuer)
 }
 
-// ClientRemove implements admin.Desk. What the client holds is ended as well.
+// ClientRemove implements admin.Desk. What the client holds is ended first, so
+// that the command can be repeated until both are done, and once more for what
+// it got meanwhile.
 func (d desk) ClientRemove(ctx context.Context, id string) error {
 	s := d.shift()
 	if _, ok := s.clients.file[id]; ok {
 		return fmt.Errorf("client %q: %w: it stands in the configuration file; remove it there", id, admin.ErrConflict)
 	}
+	switch e, err := s.clients.registry.Get(ctx, clientPrefix+id); {
+	case err != nil:
+		return err
+	case e.Value == nil:
+		return fmt.Errorf("client %.80q: %w", id, admin.ErrNotFound)
+	}
+	if _, err := s.issuer.RevokeClient(ctx, id, time.Time{}); err != nil {
+		return fmt.Errorf("client %q stays: what it holds could not be ended; repeat the command: %w", id, err)
+	}
 	if err := d.put(ctx, id, nil, true); err != nil {
 		return err
 	}
-	_, err := s.issuer.RevokeClient(ctx, id, time.Time{})
-	return err
+	if _, err := s.issuer.RevokeClient(ctx, id, time.Time{}); err != nil {
+		return fmt.Errorf("client %q is removed, but what it got in its last moment was not ended: longcase session revoke --client %s: %w", id, id, err)
+	}
+	return nil
 }
 
 // put writes or removes an added client and takes the change over at once.
@@ -143,32 +156,37 @@ func (d desk) SessionList(ctx context.Context, f admin.SessionFilter) (admin.Ses
 }
 
 // SessionRevoke implements admin.Desk.
-func (d desk) SessionRevoke(ctx context.Context, r admin.SessionRevoke) (err error) {
+func (d desk) SessionRevoke(ctx context.Context, r admin.SessionRevoke) (ended admin.SessionsEnded, err error) {
 	is := d.shift().issuer
 	switch {
 	case r.ID != "":
-		return d.revokeOne(ctx, r.ID)
+		ended.Sessions, err = d.revokeOne(ctx, r.ID)
 	case r.Client != "":
-		_, err = is.RevokeClient(ctx, r.Client, r.Before)
+		ended.Sessions, err = is.RevokeClient(ctx, r.Client, r.Before)
 	case r.Subject != "":
-		_, err = is.RevokeSubject(ctx, r.Subject, r.Before)
+		ended.Sessions, err = is.RevokeSubject(ctx, r.Subject, r.Before)
 	case !r.Before.IsZero():
-		_, err = is.RevokeAllBefore(ctx, r.Before)
+		ended.Sessions, err = is.RevokeAllBefore(ctx, r.Before)
 	default:
-		err = fmt.Errorf("%w: name a session, a client, a subject or an instant", admin.ErrInvalid)
+		return ended, fmt.Errorf("%w: name a session, a client, a subject or an instant", admin.ErrInvalid)
 	}
-	return err
+	if err != nil && ended.Sessions > 0 {
+		err = fmt.Errorf("%d sessions were ended, then: %w; repeat the command", ended.Sessions, err)
+	}
+	return ended, err
 }
 
-func (d desk) revokeOne(ctx context.Context, id string) error {
-	err := d.shift().issuer.RevokeSession(ctx, id)
+func (d desk) revokeOne(ctx context.Context, id string) (int, error) {
+	did, err := d.shift().issuer.RevokeSession(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrBadID):
-		return fmt.Errorf("%w: %.80q is not a session id", admin.ErrInvalid, id)
+		return 0, fmt.Errorf("%w: %.80q is not a session id", admin.ErrInvalid, id)
 	case errors.Is(err, store.ErrNotFound):
-		return fmt.Errorf("session %s: %w: it is over, or never was", id, admin.ErrNotFound)
+		return 0, fmt.Errorf("session %s: %w: it is over, or never was", id, admin.ErrNotFound)
+	case did:
+		return 1, err
 	}
-	return err
+	return 0, err
 }
 
 // KeysList implements admin.Desk.

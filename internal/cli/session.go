@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -70,6 +71,7 @@ func printSessions(env *Env, page admin.SessionPage) error {
 func sessionRevokeCommand(o *office) *cobra.Command {
 	var r admin.SessionRevoke
 	var before string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "revoke ID | --client C | --subject S | --before TIME",
 		Short: "End sessions, and the access tokens that came from them",
@@ -85,13 +87,22 @@ func sessionRevokeCommand(o *office) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return answered(server.SessionRevoke(cmd.Context(), r))
+			ended, err := server.SessionRevoke(cmd.Context(), r)
+			if err != nil {
+				return answered(err)
+			}
+			if asJSON {
+				return printJSON(o.env.Stdout, ended)
+			}
+			fmt.Fprintf(o.env.Stdout, "sessions ended: %d\n", ended.Sessions)
+			return nil
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&r.Client, "client", "", "all of a `client`")
 	f.StringVar(&r.Subject, "subject", "", "all of a `subject`")
 	f.StringVar(&before, "before", "", "what began before this `time` (2026-11-22T10:00:00Z); alone: whoever it belongs to")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
