@@ -67,7 +67,7 @@ func tokenEvent(id, jti string) string {
 	return data
 }
 
-const beat = "event: live\ndata: {\"now\":1}\n\n"
+const beat = "event: live\n\n"
 
 func TestAFollowerResumesWhereItWas(t *testing.T) {
 	key := newSigner(t, "k1")

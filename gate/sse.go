@@ -30,8 +30,8 @@ func newEventReader(r io.Reader, tick func()) *eventReader {
 	return &eventReader{r: bufio.NewReaderSize(r, maxEvent), tick: tick}
 }
 
-// next returns the next event that has data. A stream that stops within an
-// event drops it and gives io.EOF.
+// next returns the next event that has data or a name of its own. A stream that
+// stops within an event drops it and gives io.EOF.
 func (er *eventReader) next() (message, error) {
 	var m message
 	for {
@@ -45,12 +45,11 @@ func (er *eventReader) next() (message, error) {
 			}
 			continue
 		}
-		if m.data != nil {
+		if m.data != nil || m.event != "" {
 			m.id = er.id
-			m.data = m.data[:len(m.data)-1]
+			m.data = bytes.TrimSuffix(m.data, []byte("\n"))
 			return m, nil
 		}
-		m = message{}
 	}
 }
 

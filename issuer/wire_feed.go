@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,7 +39,7 @@ func (is *Issuer) serveFeed(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	is.tell(r.Context(), is.cfg.Hooks.Followed, "feed opened", c.event)
-	s := &stream{is: is, w: w, control: http.NewResponseController(w), client: c.client.ID}
+	s := &stream{is: is, w: w, control: http.NewResponseController(w), client: c.client.ID, behind: since}
 	if err := is.follow(r.Context(), since, s); err != nil && r.Context().Err() == nil && !errors.Is(err, errOver) {
 		is.cfg.Log.LogAttrs(r.Context(), levelError, "a feed of revocations broke off", reasonOf(err))
 		s.fail()
@@ -95,17 +96,24 @@ type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	client  string
+	behind  store.Cursor // everything before it has been sent
 	begun   bool
 }
 
-// entry is the data of one event; times are Unix seconds.
+// entry is the data of one event; times are Unix seconds. Before is null but for
+// clients and subjects.
 type entry struct {
 	Kind   store.RevocationKind `json:"kind"`
 	Value  string               `json:"value"`
-	Before int64                `json:"before,omitempty"`
+	Before *int64               `json:"before"`
 	End    int64                `json:"end"`
 }
 
+// theBeginning is a cursor that no engine knows.
+const theBeginning store.Cursor = "0"
+
+// entries sends one batch. Its cursor lies behind the whole of it, so all but the
+// last event resume before it: a stream that breaks repeats, and skips nothing.
 func (s *stream) entries(_ context.Context, all []store.Revocation, at store.Cursor) error {
 	for i, r := range all {
 		if i%batch == 0 {
@@ -113,20 +121,30 @@ func (s *stream) entries(_ context.Context, all []store.Revocation, at store.Cur
 		}
 		e := entry{Kind: r.Kind, Value: r.Value, End: r.End.Unix()}
 		if !r.Before.IsZero() {
-			e.Before = r.Before.Unix()
+			before := r.Before.Unix()
+			e.Before = &before
 		}
-		id := ""
-		if i == len(all)-1 { // the cursor lies behind the whole batch
-			id = "id: " + string(at) + "\n"
+		if i == len(all)-1 {
+			s.behind = at
 		}
-		if err := s.event(id, e); err != nil {
+		if err := s.event(e); err != nil {
 			return err
 		}
 	}
 	return s.control.Flush()
 }
 
-// live is the heartbeat. A client that may follow no more hears it no more.
+func (s *stream) event(e entry) error {
+	body, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.w, "id: %s\ndata: %s\n\n", cmp.Or(s.behind, theBeginning), body)
+	return err
+}
+
+// live is the heartbeat: an event without data, which programs that only want
+// the entries never see. A client that may follow no more hears it no more.
 func (s *stream) live(ctx context.Context, at store.Cursor) error {
 	switch c, known, err := s.is.lookUp(ctx, s.client); {
 	case err != nil:
@@ -135,10 +153,8 @@ func (s *stream) live(ctx context.Context, at store.Cursor) error {
 		return fmt.Errorf("client %q may not follow any more", s.client)
 	}
 	s.begin()
-	beat := struct {
-		Now int64 `json:"now"`
-	}{s.is.cfg.Now().Unix()}
-	if err := s.event("id: "+string(at)+"\nevent: live\n", beat); err != nil {
+	s.behind = at
+	if _, err := fmt.Fprintf(s.w, "id: %s\nevent: live\n\n", cmp.Or(at, theBeginning)); err != nil {
 		return err
 	}
 	return s.control.Flush()
@@ -158,15 +174,6 @@ func (s *stream) begin() {
 	h.Set("Content-Type", eventStream)
 	h.Set("X-Accel-Buffering", "no")
 	s.w.WriteHeader(http.StatusOK)
-}
-
-func (s *stream) event(head string, data any) error {
-	body, err := json.Marshal(data)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(s.w, "%sdata: %s\n\n", head, body)
-	return err
 }
 
 // fail says 503 if nothing was said yet.
