@@ -41,7 +41,8 @@ type SessionInfo struct {
 }
 
 // ListSessions returns one page of the live sessions that f chooses, and what
-// After of the next page is: empty on the last. It reads the whole range.
+// After of the next page is: empty on the last. Those that are over by idleness
+// are among them. It reads the whole range.
 func (is *Issuer) ListSessions(ctx context.Context, f SessionFilter) ([]SessionInfo, string, error) {
 	var after store.ID
 	if f.After != "" {
@@ -195,7 +196,20 @@ func (is *Issuer) revokeAll(ctx context.Context, kind store.RevocationKind, valu
 		return 0, fmt.Errorf("issuer: revoke %s %q: %w", kind, value, err)
 	}
 	is.tellEnded(ctx, Event{Client: f.Client, Subject: f.Subject, Reason: "everything before " + f.Before.Format(time.RFC3339) + " ended by administration"})
-	return is.endAll(ctx, f, now)
+	n, err := is.endAll(ctx, f, now)
+	is.settle(ctx, f.Before)
+	return n, err
+}
+
+// settle waits for the rest of the second that an early end includes, so that
+// what begins when the command is done is not refused.
+func (is *Issuer) settle(ctx context.Context, before time.Time) {
+	wait := time.NewTimer(before.Sub(is.cfg.Now()))
+	defer wait.Stop()
+	select {
+	case <-ctx.Done():
+	case <-wait.C:
+	}
 }
 
 // How many sessions are ended at once, so that they share the store's writes,

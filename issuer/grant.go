@@ -46,15 +46,22 @@ func (is *Issuer) grant(ctx context.Context, c *call) (answer, *refusal) {
 		decide = is.refreshToken
 	case "":
 		return answer{}, refuse(invalidRequest, "send grant_type")
+	case "password", grantType + "device_code", grantType + "jwt-bearer", grantType + "token-exchange":
+		// Grants of a later version: no client can name them yet.
 	default:
 		return answer{}, refuse(unsupportedGrantType, "send grant_type client_credentials, authorization_code or refresh_token")
 	}
 	c.event.Grant = name
-	if !c.client.may(name) {
+	if decide == nil || !c.client.may(name) {
 		return answer{}, refuse(unauthorizedClient, "the client may not use this grant: name it among the client's grants")
+	}
+	if refused := c.form.once(); refused != nil {
+		return answer{}, refused
 	}
 	return decide(ctx, c)
 }
+
+const grantType = "urn:ietf:params:oauth:grant-type:"
 
 // clientCredentials grants the client a token of its own (RFC 6749 section
 // 4.4). There is never a refresh token.

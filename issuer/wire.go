@@ -87,6 +87,15 @@ var repeatable = [...]string{"resource", "audience"}
 // parseForm reads a POST form: one content type, bounded, each parameter once,
 // none in the URL.
 func parseForm(w http.ResponseWriter, r *http.Request) (form, *refusal) {
+	f, refused := readForm(w, r)
+	if refused == nil {
+		refused = f.once()
+	}
+	return f, refused
+}
+
+// readForm is parseForm, but a parameter may come more than once.
+func readForm(w http.ResponseWriter, r *http.Request) (form, *refusal) {
 	if r.URL.RawQuery != "" {
 		return nil, refuse(invalidRequest, "send the parameters in the body, none in the URL")
 	}
@@ -101,21 +110,35 @@ func parseForm(w http.ResponseWriter, r *http.Request) (form, *refusal) {
 	if err != nil {
 		return nil, refuse(invalidRequest, "the body did not arrive whole: send it again")
 	}
-	return parseParameters(string(body))
+	return decode(string(body))
 }
 
-// parseParameters reads a form or a query: well encoded, each parameter once.
+// parseParameters reads a query: well encoded, each parameter once.
 func parseParameters(encoded string) (form, *refusal) {
+	f, refused := decode(encoded)
+	if refused == nil {
+		refused = f.once()
+	}
+	return f, refused
+}
+
+func decode(encoded string) (form, *refusal) {
 	values, err := url.ParseQuery(encoded)
 	if err != nil {
 		return nil, refuse(invalidRequest, "the parameters are not application/x-www-form-urlencoded: encode them")
 	}
-	for name, all := range values {
-		if len(all) > 1 && !slices.Contains(repeatable[:], name) {
-			return nil, refuse(invalidRequest, "a parameter came more than once: send each once")
+	return form(values), nil
+}
+
+// once refuses a parameter that came more than once: one of names, or any if
+// none is named.
+func (f form) once(names ...string) *refusal {
+	for name, all := range f {
+		if len(all) > 1 && !slices.Contains(repeatable[:], name) && (len(names) == 0 || slices.Contains(names, name)) {
+			return refuse(invalidRequest, "a parameter came more than once: send each once")
 		}
 	}
-	return form(values), nil
+	return nil
 }
 
 // get returns the one value of name, or "".

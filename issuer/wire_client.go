@@ -18,8 +18,22 @@ type call struct {
 
 // open parses a POST form and authenticates its client.
 func (is *Issuer) open(w http.ResponseWriter, r *http.Request, endpoint string) (*call, *refusal) {
-	f, refused := parseForm(w, r)
+	c, refused := is.openLoosely(w, r, endpoint)
+	if refused == nil {
+		refused = c.form.once()
+	}
+	return c, refused
+}
+
+// openLoosely is open for a caller who has something to say before parameters
+// that came twice: only what authenticates the client, or names the grant, must
+// have come once.
+func (is *Issuer) openLoosely(w http.ResponseWriter, r *http.Request, endpoint string) (*call, *refusal) {
+	f, refused := readForm(w, r)
 	c := &call{form: f, now: is.cfg.Now(), event: Event{Endpoint: endpoint}} // now: a body may take its time
+	if refused == nil {
+		refused = f.once("grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type")
+	}
 	if refused != nil {
 		return c, refused
 	}

@@ -6,7 +6,7 @@ import (
 
 // serveToken answers POST /token (RFC 6749 section 3.2).
 func (is *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
-	c, refused := is.open(w, r, "token")
+	c, refused := is.openLoosely(w, r, "token")
 	var a answer
 	if refused == nil {
 		a, refused = is.grant(r.Context(), c)

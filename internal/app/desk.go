@@ -148,9 +148,11 @@ func (d desk) SessionList(ctx context.Context, f admin.SessionFilter) (admin.Ses
 	if errors.Is(err, store.ErrBadID) {
 		return admin.SessionPage{}, fmt.Errorf("%w: after %.80q is not a session id", admin.ErrInvalid, f.After)
 	}
-	page := admin.SessionPage{Sessions: make([]admin.Session, len(found)), Next: next}
-	for i, s := range found {
-		page.Sessions[i] = admin.Session{ID: s.ID, Client: s.Client, Subject: s.Subject, Generation: s.Generation, End: s.End, Ended: s.Ended}
+	page := admin.SessionPage{Sessions: []admin.Session{}, Next: next}
+	for _, s := range found {
+		if d.house.now().Before(s.Idle) || s.Ended {
+			page.Sessions = append(page.Sessions, admin.Session{ID: s.ID, Client: s.Client, Subject: s.Subject, Generation: s.Generation, End: s.End, Ended: s.Ended})
+		}
 	}
 	return page, err
 }
