@@ -73,6 +73,21 @@ func (c *clients) load(ctx context.Context) error {
 	return nil
 }
 
+// clash refuses a user named like an added client: their tokens would have the
+// same sub (RFC 9068 section 5). The file's own names were checked when it was
+// loaded.
+func (c *clients) clash(users []config.User) error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var errs []error
+	for _, u := range users {
+		if _, ok := c.added[u.Name]; ok {
+			errs = append(errs, fmt.Errorf("issuer.users: %q is the name of an added client too, and both would have the same sub: rename the user, or run: longcase client remove %s", u.Name, u.Name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // How the registry is followed: read whole now and then, since a removal that
 // came while nobody watched is told to nobody, and soon again after a failure.
 const (

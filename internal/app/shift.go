@@ -73,6 +73,9 @@ func (s *shift) newIssuer(ctx context.Context, c *config.Issuer) error {
 		return err
 	}
 	users, err := newUsers(c.Users)
+	if err == nil {
+		err = s.clients.clash(c.Users)
+	}
 	if err != nil {
 		return err
 	}

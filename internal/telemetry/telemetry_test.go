@@ -1,0 +1,42 @@
+package telemetry_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/longcase/longcase/gate"
+	"github.com/longcase/longcase/internal/telemetry"
+	"github.com/longcase/longcase/issuer"
+)
+
+func TestOutcomesAreCountedAndShown(t *testing.T) {
+	m := telemetry.New("1.2.3")
+	m.Issuer().Refused(issuer.Event{Endpoint: "token", Grant: "refresh_token", Code: "invalid_grant", Client: "must-not-be-a-label"})
+	m.Gate().Decided(gate.Decision{Edge: "proxy", Route: "/orders/", Reason: "expired", Took: time.Millisecond})
+	m.Retired(3, nil, time.Unix(1700000000, 0))
+
+	for accept, kind := range map[string]string{"": "application/openmetrics-text", "*/*": "application/openmetrics-text", "text/plain": "text/plain"} {
+		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+		r.Header.Set("Accept", accept)
+		w := httptest.NewRecorder()
+		m.Handler().ServeHTTP(w, r)
+		if got := w.Header().Get("Content-Type"); !strings.HasPrefix(got, kind) {
+			t.Errorf("Accept %q: %q, want %q", accept, got, kind)
+		}
+		for _, want := range []string{
+			`longcase_issuer_outcomes_total{endpoint="token",error="invalid_grant",grant="refresh_token",outcome="refused"} 1`,
+			`longcase_gate_decisions_total{edge="proxy",reason="expired",route="/orders/"} 1`,
+			`longcase_store_retired_buckets_total 3`, `longcase_build_info{version="1.2.3"} 1`,
+		} {
+			if !strings.Contains(w.Body.String(), want) {
+				t.Errorf("Accept %q: no %s", accept, want)
+			}
+		}
+		if strings.Contains(w.Body.String(), "must-not-be-a-label") {
+			t.Error("a request's own text became a label")
+		}
+	}
+}
