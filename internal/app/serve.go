@@ -80,7 +80,7 @@ func Serve(ctx context.Context, opts Options) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	if err := h.open(cfg); err != nil {
+	if err := h.open(cfg); err != nil { //nolint:contextcheck // a store is opened whole or not at all
 		return err
 	}
 	first, err := newShift(ctx, h, cfg, nil)

@@ -66,23 +66,9 @@ func setLeeway(is *verify.Issuer, text string) error {
 	return nil
 }
 
-// judge verifies raw with the issuer's keys of now. What no key is needed for is
-// judged before they are fetched.
+// judge fetches the issuer's keys and verifies raw with them. What is no token
+// needs none; if they cannot be had the verdict says so.
 func judge(ctx context.Context, is verify.Issuer, raw string, now func() time.Time) (verify.Verdict, error) {
-	is.Keys = verify.Fixed{} // knows no key
-	v, err := verify.New(verify.Config{Issuers: []verify.Issuer{is}})
-	if err != nil {
-		return verify.Verdict{}, &exit{exitUsage, err}
-	}
-	if verdict := v.Verify(ctx, raw, verify.Need{}, now()); verdict.Reason != token.UnknownKey {
-		return verdict, nil
-	}
-	return judgeWithKeys(ctx, is, raw, now)
-}
-
-// judgeWithKeys fetches the issuer's keys and verifies raw with them. If they
-// cannot be had the verdict says so.
-func judgeWithKeys(ctx context.Context, is verify.Issuer, raw string, now func() time.Time) (verify.Verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	changed := make(chan struct{}, 1)
@@ -109,7 +95,13 @@ func judgeWithKeys(ctx context.Context, is verify.Issuer, raw string, now func()
 		_ = source.Run(ctx) // it ends with ctx, and by nothing else
 	}()
 	defer func() { cancel(); <-done }()
-	fetched(ctx, source, changed)
+	if _, err := token.Parse(raw); err == nil {
+		fetched(ctx, source, changed)
+		err = source.Ready()
+		if refusal := (*token.Error)(nil); errors.As(err, &refusal) {
+			return verify.Verdict{Reason: refusal.Reason, Detail: refusal.Detail, Err: refusal}, nil
+		}
+	}
 	return v.Verify(ctx, raw, verify.Need{}, now()), nil
 }
 
