@@ -27,7 +27,7 @@ type Config struct {
 	Issuer  *Issuer  `key:"issuer" doc:"The token service."`
 	Gate    *Gate    `key:"gate" doc:"The reverse proxy and /verify."`
 	Agent   *Agent   `key:"agent" doc:"Credentials by name, for 'longcase token get NAME'."`
-	Console *Console `key:"console" doc:"The page and /metrics."`
+	Console *Console `key:"console" doc:"Where /metrics is."`
 
 	File string // the path given to Load
 }
@@ -184,7 +184,7 @@ type Credential struct {
 	Scopes   []string `key:"scopes" is:"scope" doc:"What the token is to allow."`
 }
 
-// Console is the page for people and /metrics.
+// Console is where /metrics is.
 type Console struct {
 	Listener `listen:"127.0.0.1:4630"`
 }
