@@ -53,6 +53,8 @@ func TestKeysTurnUnderConstantVerification(t *testing.T) {
 
 			load.revoke(t, w.active(t)) // no key is published ahead
 			load.run(time.Second)
+			load.revoke(t, w.active(t)) // its tokens have used up the fetch for unknown keys
+			load.run(time.Second)
 			load.stop()
 			load.none(t, "at the end")
 			if n := load.accepted; n < 50 {
