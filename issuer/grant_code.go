@@ -116,7 +116,7 @@ func (is *Issuer) notMeanwhile(ctx context.Context, c *call, d codeData) *refusa
 	switch all, err := is.allEndedBefore(ctx); {
 	case err != nil:
 		return unavailable("read when all sessions were ended", err)
-	case c.now.Before(all) && all.Sub(c.now) <= maxLeeway: // further ahead it is a clock that was wrong
+	case c.now.Before(all) && all.Sub(is.cfg.Now()) <= maxLeeway: // further ahead it is a clock that was wrong
 		return badCode("every session was ended while its own began")
 	}
 	return nil

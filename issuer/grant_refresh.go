@@ -91,7 +91,7 @@ func (is *Issuer) sessionOf(ctx context.Context, c *call, h handle) (store.Sessi
 // early end that another node began is finished.
 func (is *Issuer) stop(ctx context.Context, c *call, s store.Session, d sessionData, stands standing, g store.Generation) *refusal {
 	if stands != ended && is.early.endedSession(s, d.begun()) {
-		if err := is.cfg.Engine.Sessions().Revoke(ctx, s.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
+		if _, err := is.end(ctx, s.ID, c.now); err != nil {
 			return unavailable("end the session", err)
 		}
 		stands = ended

@@ -583,3 +583,22 @@ func FuzzRefreshToken(f *testing.F) {
 		}
 	})
 }
+
+// TestASessionThatARefreshEndsIsInTheFeed stages a revocation of a client whose
+// entry is written and whose sessions are not ended yet.
+func TestASessionThatARefreshEndsIsInTheFeed(t *testing.T) {
+	r := newRig(t)
+	first := r.session(t, "web")
+	r.advance(10 * time.Second)
+	before := r.now() // of the entry: the session began earlier, its next token comes later
+	r.advance(time.Second)
+	second := r.refresh("web", first.text("refresh_token"))
+	entry := store.Revocation{Kind: store.RevokedClient, Value: "web", Before: before, End: r.now().Add(time.Hour)}
+	if err := r.is.add(t.Context(), entry); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, r.refresh("web", second.text("refresh_token")), 400, "invalid_grant")
+	if r.active(t, second.text("access_token")) {
+		t.Error("the session was ended by the refresh, but its access token is live")
+	}
+}

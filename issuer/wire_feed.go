@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/longcase/longcase/store"
 )
@@ -66,8 +68,8 @@ func (is *Issuer) openFeed(w http.ResponseWriter, r *http.Request) (*call, store
 	if since == "" {
 		since = c.form.get("since")
 	}
-	if len(since) > maxCursor {
-		return c, "", refuse(invalidRequest, "since has more than %d bytes: leave it out to begin at the beginning", maxCursor)
+	if len(since) > maxCursor || strings.ContainsFunc(since, unicode.IsControl) {
+		return c, "", refuse(invalidRequest, "since is no cursor of this feed: leave it out to begin at the beginning")
 	}
 	return c, store.Cursor(since), nil
 }

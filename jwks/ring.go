@@ -140,7 +140,7 @@ func (r Ring) Publish(id string, alg token.Algorithm, now time.Time, p Policy) (
 		return nil, ErrWaiting
 	}
 	k := RingKey{ID: id, Algorithm: alg, Published: stamp(now), Active: stamp(now.Add(p.PublishAhead)), Overlap: p.Overlap}
-	out := slices.Clone(r)
+	out := r.Adopt(now, p) // what signs until then may have been made for shorter lives
 	if signing, ok := r.Signing(now); ok {
 		if !r.room(now).IsZero() {
 			return nil, ErrFull

@@ -140,6 +140,9 @@ func (r Ring) PublishDue(now time.Time, p Policy) bool {
 func (r Ring) Due(now time.Time, p Policy) time.Time {
 	due, ok := r.publishAt(now, p)
 	for _, k := range r {
+		if s := k.State(now); k.Overlap < p.Overlap && (s == Active || s == Published) {
+			return now // to be adopted
+		}
 		if !k.Removed.IsZero() && (!ok || k.Removed.Before(due)) {
 			due, ok = k.Removed, true
 		}

@@ -60,12 +60,12 @@ type Config struct {
 }
 
 // LongestLife is how long after its issue a token of this issuer may still be
-// accepted: the longest life of its policies and twice the leeway, for an issue
-// that seems to be ahead and an end that is waited for.
+// accepted: the longest life of its policies, how far ahead its issue may seem,
+// and the leeway that its end is waited for.
 func (v *Verifier) LongestLife(issuer string) time.Duration {
 	var longest time.Duration
 	for _, p := range v.issuers[issuer] {
-		longest = max(longest, p.MaxLifetime+2*p.Leeway)
+		longest = max(longest, p.MaxLifetime+max(p.Leeway, aheadAlways)+p.Leeway)
 	}
 	return longest
 }

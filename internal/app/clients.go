@@ -16,6 +16,7 @@ import (
 	"github.com/longcase/longcase/issuer"
 	"github.com/longcase/longcase/jwks"
 	"github.com/longcase/longcase/store"
+	"github.com/longcase/longcase/verify"
 )
 
 // clientPrefix is where added clients stand in the registry.
@@ -35,6 +36,8 @@ type clients struct {
 	registry store.Registry
 	log      *slog.Logger
 	file     map[string]issuer.Client // read only
+
+	changing sync.Mutex // held from reading the registry to taking over what was read
 
 	mu    sync.RWMutex
 	added map[string]issuer.Client
@@ -57,6 +60,8 @@ func newClients(list []config.Client, remotes *sources, registry store.Registry,
 
 // load reads the added clients whole.
 func (c *clients) load(ctx context.Context) error {
+	c.changing.Lock()
+	defer c.changing.Unlock()
 	entries, err := c.registry.List(ctx, clientPrefix)
 	if err != nil {
 		return fmt.Errorf("clients: %w", err)
@@ -124,6 +129,8 @@ func (c *clients) watch(ctx context.Context) error {
 
 // apply takes over one change.
 func (c *clients) apply(e store.Entry) {
+	c.changing.Lock()
+	defer c.changing.Unlock()
 	client, ok := c.read(e)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -183,7 +190,7 @@ func (c *clients) Origin(_ context.Context, origin string) (bool, error) {
 }
 
 // clientKeys are the public keys of a client that signs assertions.
-func clientKeys(c config.Client, remotes *sources) (jwksKeys, error) {
+func clientKeys(c config.Client, remotes *sources) (verify.Keys, error) {
 	switch {
 	case c.JWKS.File != "":
 		return keyFile("issuer.clients."+c.ID+".jwks", c.JWKS.File)
@@ -194,7 +201,7 @@ func clientKeys(c config.Client, remotes *sources) (jwksKeys, error) {
 }
 
 // keyFile reads a JWK Set from a file.
-func keyFile(what, path string) (jwksKeys, error) {
+func keyFile(what, path string) (verify.Keys, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)

@@ -14,7 +14,6 @@ import (
 	"github.com/longcase/longcase/internal/config"
 	"github.com/longcase/longcase/issuer"
 	"github.com/longcase/longcase/issuer/keys"
-	"github.com/longcase/longcase/issuer/password"
 	"github.com/longcase/longcase/store"
 	"github.com/longcase/longcase/token"
 )
@@ -87,8 +86,6 @@ func checkNewClient(n admin.NewClient, cfg *config.Config) error {
 		Audiences: n.Audiences, Scopes: n.Scopes, RedirectURIs: n.RedirectURIs}
 	if n.SecretHash == "" {
 		c.Authenticate = issuer.AuthNone
-	} else if _, err := password.ParseSecretHash(n.SecretHash); err != nil {
-		return err
 	}
 	return config.CheckClient(c, *cfg.Issuer)
 }

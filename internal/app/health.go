@@ -3,7 +3,9 @@ package app
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // swap is a handler that can be replaced while it serves.
@@ -38,7 +40,10 @@ func withHealth(next http.Handler, checks []check) http.Handler {
 	})
 	mux.HandleFunc("/.longcase/", http.NotFound)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(r.URL.Path) >= 11 && r.URL.Path[:11] == "/.longcase/" {
+		if strings.HasPrefix(r.URL.Path, "/.longcase/") {
+			if r.ContentLength != 0 { // nobody reads a body here, so nobody waits for one
+				_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
+			}
 			mux.ServeHTTP(w, r)
 			return
 		}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/ecdsa"
@@ -13,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"net"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -110,6 +112,25 @@ func TestRenewedCertificateIsServedAfterReload(t *testing.T) {
 	s.hangup(t, "msg=reloaded")
 	if got := s.serial(t); got != second {
 		t.Errorf("after the reload: certificate %s, want the renewed %s", got, second)
+	}
+}
+
+func TestHealthDoesNotWaitForABody(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "longcase.yaml")
+	write(t, file, "gate: {listen: 127.0.0.1:0, accept: [{issuer: http://127.0.0.1:9, audience: https://b.example}]}\n", 0o600)
+	s := start(t, file)
+	defer s.stop(t)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(conn, "GET /.longcase/healthz HTTP/1.1\r\nHost: gate\r\nContent-Length: 1000\r\n\r\n")
+	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || line != "HTTP/1.1 200 OK\r\n" {
+		t.Errorf("healthz with a body that never comes: %q, %v", line, err)
 	}
 }
 

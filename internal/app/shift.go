@@ -136,7 +136,10 @@ func (s *shift) start(ctx context.Context) {
 	go func() {
 		defer close(s.done)
 		if err := g.Wait(); err != nil {
-			s.house.failed <- err
+			select {
+			case s.house.failed <- err:
+			default: // another shift failed already
+			}
 		}
 	}()
 }

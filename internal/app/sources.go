@@ -7,13 +7,11 @@ import (
 	"time"
 
 	"github.com/longcase/longcase/issuer/keys"
+	"github.com/longcase/longcase/jwks"
 	"github.com/longcase/longcase/jwks/remote"
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
 )
-
-// jwksKeys is what verifies: a file, a remote set or the own ring.
-type jwksKeys = verify.Keys
 
 // origin says where a remote key set comes from: by discovery from issuer, or
 // from url. A stale of zero is the default.
@@ -105,7 +103,7 @@ type ownKeys struct {
 func (o ownKeys) Keys(_ context.Context, kid string, alg token.Algorithm) ([]token.Key, error) {
 	found := o.ring.Find(kid, alg, o.now())
 	if len(found) == 0 {
-		return nil, token.Refuse(token.UnknownKey, "no key %.64q for %s in the issuer's set", kid, alg)
+		return nil, jwks.Unknown(kid, alg)
 	}
 	return found, nil
 }

@@ -479,6 +479,21 @@ func TestTokensOfANewKeyWaitForTheWordInsideTheCoolDown(t *testing.T) {
 	})
 }
 
+func TestKeysWithoutAKidComeLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := newIssuer("") // one key, without a kid
+		s := run(t, is, nil)
+		if keys, err := s.Keys(t.Context(), "b", token.EdDSA); err != nil || len(keys) != 1 {
+			t.Fatalf("a kid that no key has: %v, %v; want the key without one", keys, err)
+		}
+		time.Sleep(time.Minute)
+		is.publish("", "c")
+		if err := ask(s, "c"); err != nil {
+			t.Errorf("a new kid beside a key without one: %v, want it fetched", err)
+		}
+	})
+}
+
 func TestAWordBeforeTheFirstFetchIsAnsweredByIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := newIssuer("a")

@@ -120,7 +120,7 @@ func New(cfg Config) (*Source, error) {
 func newFlight() *flight { return &flight{done: make(chan struct{})} }
 
 // Keys returns the issuer's keys for kid (empty: any) and alg. A key that is in
-// the set costs one atomic load. For another one it waits up to 2 s, and no
+// the set costs one atomic load. For another one it waits 2.25 s at most, and no
 // longer than ctx allows, for a fetch that all callers share; after one that
 // does not bring the key there is none for 30 s. The error is an *token.Error
 // with UnknownKey or KeysUnavailable.
@@ -129,7 +129,7 @@ func (s *Source) Keys(ctx context.Context, kid string, alg token.Algorithm) ([]t
 		return keys, nil
 	}
 	if len(kid) > jwks.MaxKeyID {
-		return nil, s.refuse(kid, alg) // no set holds it
+		return s.unnamed(kid, alg) // no set holds it
 	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -141,9 +141,9 @@ func (s *Source) Keys(ctx context.Context, kid string, alg token.Algorithm) ([]t
 		select {
 		case <-f.done:
 		case <-timer.C:
-			return nil, s.refuse(kid, alg)
+			return s.unnamed(kid, alg)
 		case <-ctx.Done():
-			return nil, s.refuse(kid, alg)
+			return s.unnamed(kid, alg)
 		}
 		if keys := s.find(kid, alg); len(keys) > 0 {
 			s.refund()
@@ -151,18 +151,18 @@ func (s *Source) Keys(ctx context.Context, kid string, alg token.Algorithm) ([]t
 		}
 		s.remember(kid, alg)
 	}
-	if s.comes(ctx, kid, alg) {
-		return s.find(kid, alg), nil
+	if keys := s.comes(ctx, kid, alg); len(keys) > 0 {
+		return keys, nil
 	}
-	return nil, s.refuse(kid, alg)
+	return s.unnamed(kid, alg)
 }
 
-// comes waits a moment for a fetch that somebody else asks for, and reports
-// whether it brought the key.
-func (s *Source) comes(ctx context.Context, kid string, alg token.Algorithm) bool {
+// comes waits a moment for a fetch that somebody else asks for, and returns what
+// it brought.
+func (s *Source) comes(ctx context.Context, kid string, alg token.Algorithm) []token.Key {
 	f := s.join(kid, alg)
 	if f == nil {
-		return false
+		return nil
 	}
 	timer := time.NewTimer(lingerFor)
 	defer timer.Stop()
@@ -174,7 +174,7 @@ func (s *Source) comes(ctx context.Context, kid string, alg token.Algorithm) boo
 	s.mu.Lock()
 	s.linger--
 	s.mu.Unlock()
-	return len(s.find(kid, alg)) > 0
+	return s.find(kid, alg)
 }
 
 // join returns the next fetch to wait for; nil for a kid that a fetch did not
@@ -199,12 +199,28 @@ func (s *Source) live() *held {
 	return h
 }
 
+// find returns the keys that have this kid.
 func (s *Source) find(kid string, alg token.Algorithm) []token.Key {
 	h := s.live()
 	if h == nil {
 		return nil
 	}
-	return h.set.Find(kid, alg)
+	keys := h.set.Find(kid, alg)
+	if kid != "" && len(keys) > 0 && keys[0].ID() != kid {
+		return nil // keys without a kid come last, see unnamed
+	}
+	return keys
+}
+
+// unnamed returns the keys without a kid, which may be the one that is asked
+// for, or says why there is no key.
+func (s *Source) unnamed(kid string, alg token.Algorithm) ([]token.Key, error) {
+	if h := s.live(); h != nil {
+		if keys := h.set.Find(kid, alg); len(keys) > 0 {
+			return keys, nil
+		}
+	}
+	return nil, s.refuse(kid, alg)
 }
 
 // ask returns the fetch to wait for, nil if there is none and none may begin.
