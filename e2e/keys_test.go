@@ -53,7 +53,11 @@ func TestKeysTurnUnderConstantVerification(t *testing.T) {
 
 			load.revoke(t, w.active(t)) // no key is published ahead
 			load.run(time.Second)
-			load.revoke(t, w.active(t)) // its tokens have used up the fetch for unknown keys
+			load.revoke(t, w.active(t)) // and once more, at once
+			load.run(time.Second)
+			signing := w.active(t)
+			must(t, "", nil, "keys", "rotate", "-c", w.file)
+			eventually(t, patience, "the successor of a successor signs", func() bool { return kidOf(w.token("service", "orders.read")) != signing })
 			load.run(time.Second)
 			load.stop()
 			load.none(t, "at the end")

@@ -88,9 +88,12 @@ func (v *Verifier) authenticate(ctx context.Context, p *policy, j token.JWS, c *
 	if !slices.Contains(p.Algorithms, j.Algorithm()) {
 		return token.Key{}, token.Refuse(token.BadAlgorithm, "alg %s is not accepted from %s; accepted: %s", j.Algorithm(), p.URL, listed(p.Algorithms))
 	}
+	if err := v.withdrawn(j.KeyID(), c, now); err != nil {
+		return token.Key{}, err
+	}
 	keys, err := p.Keys.Keys(ctx, j.KeyID(), j.Algorithm())
 	if err != nil {
-		return token.Key{}, v.noKey(err, j.KeyID(), c, now)
+		return token.Key{}, err
 	}
 	for _, k := range keys {
 		if j.Verify(k) == nil {
@@ -100,16 +103,17 @@ func (v *Verifier) authenticate(ctx context.Context, p *policy, j token.JWS, c *
 	return token.Key{}, badSignature(j.Algorithm(), keys)
 }
 
-// noKey tells a key that was withdrawn from one that was never published.
-func (v *Verifier) noKey(err error, kid string, c *token.Claims, now time.Time) error {
-	if v.ended == nil || kid == "" || !errors.Is(err, token.UnknownKey) {
+// withdrawn refuses a key that was withdrawn, before anybody looks for it: the
+// search for a key that is in no set any more would use up the one fetch that
+// its successor may need.
+func (v *Verifier) withdrawn(kid string, c *token.Claims, now time.Time) error {
+	if v.ended == nil || kid == "" {
+		return nil
+	}
+	if err := v.ended(kid, c, now); errors.Is(err, token.KeyRevoked) {
 		return err
 	}
-	ended := v.ended(kid, &token.Claims{Issuer: c.Issuer}, now)
-	if errors.Is(ended, token.KeyRevoked) {
-		return ended
-	}
-	return err
+	return nil
 }
 
 func badSignature(alg token.Algorithm, keys []token.Key) error {

@@ -96,7 +96,7 @@ func checkNewClient(n admin.NewClient, cfg *config.Config) error {
 func (d desk) ClientRemove(ctx context.Context, id string) error {
 	s := d.shift()
 	if _, ok := s.clients.file[id]; ok {
-		return fmt.Errorf("client %q: %w: it stands in the configuration file; remove it there", id, admin.ErrConflict)
+		return &admin.Refusal{Words: fmt.Sprintf("client %q stands in the configuration file: remove it there", id), Is: admin.ErrConflict}
 	}
 	switch e, err := s.clients.registry.Get(ctx, clientPrefix+id); {
 	case err != nil:

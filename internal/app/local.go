@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"text/template"
 
 	"golang.org/x/sync/errgroup"
@@ -45,7 +44,6 @@ func localSetup(ctx context.Context, data string, upstream net.Listener) (*confi
 		return nil, l, err
 	}
 	l.PasswordHash = hash.String()
-	debug.FreeOSMemory() // hashing took 19 MiB that nobody needs again until alice signs in
 	var text bytes.Buffer
 	if err := l.write(&text, localYAML); err != nil {
 		return nil, l, err

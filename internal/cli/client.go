@@ -114,7 +114,8 @@ func clientAddCommand(o *office) *cobra.Command {
 }
 
 func clientRemoveCommand(o *office) *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "remove ID",
 		Short: "Remove a client that 'client add' added",
 		Args:  arguments(1, 1),
@@ -123,9 +124,14 @@ func clientRemoveCommand(o *office) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return answered(server.ClientRemove(cmd.Context(), args[0]))
+			if err := answered(server.ClientRemove(cmd.Context(), args[0])); err != nil || !asJSON {
+				return err
+			}
+			return printJSON(o.env.Stdout, map[string]string{"removed": args[0]})
 		},
 	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
 }
 
 func clientSecretCommand(env *Env) *cobra.Command {

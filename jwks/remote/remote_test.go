@@ -379,7 +379,7 @@ func TestTheSetIsRenewedBeforeItsTimeIsOver(t *testing.T) {
 		{"max-age 5 minutes", "public, max-age=300", 13, 17},
 		{"nothing said counts as 5 minutes", "", 13, 17},
 		{"a minute", `max-age="60"`, 60, 81},
-		{"no-store is clamped to 10 s", "no-store", 340, 361},
+		{"no-store is clamped to 1 s for a minute, then 10 s", "no-store", 395, 420},
 		{"a year is clamped to 1 h", "max-age=31536000", 1, 2},
 		{"beyond an integer too", "max-age=99999999999999999999", 1, 2},
 	}
@@ -475,6 +475,34 @@ func TestTokensOfANewKeyWaitForTheWordInsideTheCoolDown(t *testing.T) {
 		began := time.Now()
 		if err := ask(s, "b2"); !errors.Is(err, token.UnknownKey) || time.Since(began) > 250*time.Millisecond {
 			t.Errorf("a stranger's kid: %v after %s, want unknown_key within 250ms", err, time.Since(began))
+		}
+	})
+}
+
+// TestQuickRotationsNeedNoUnknownKid rotates faster than any cache may live,
+// while a stranger has used up the fetch for unknown kids.
+func TestQuickRotationsNeedNoUnknownKid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := newIssuer("0")
+		is.set(func() { is.maxAge = "max-age=0" })
+		s := run(t, is, nil)
+		time.Sleep(5 * time.Second)
+		for i := range 20 {
+			is.publish(fmt.Sprint(i), fmt.Sprint(i+1)) // the successor signs in 2 s
+			time.Sleep(2 * time.Second)
+			if err := ask(s, fmt.Sprintf("stray %d", i)); !errors.Is(err, token.UnknownKey) {
+				t.Fatal(err)
+			}
+			if err := ask(s, fmt.Sprint(i+1)); err != nil {
+				t.Fatalf("rotation %d: %v", i, err)
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(2 * time.Minute)
+		before := is.fetches.Load()
+		time.Sleep(time.Minute)
+		if n := is.fetches.Load() - before; n > 7 {
+			t.Errorf("%d fetches in a minute of a set that rests, want one in 10 s", n)
 		}
 	})
 }

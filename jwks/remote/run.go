@@ -8,7 +8,9 @@ import (
 
 // When the set is fetched again.
 const (
-	minAge   = 10 * time.Second // at the earliest after a good fetch
+	minAge   = time.Second      // at the earliest after a good fetch
+	noAge    = 10 * time.Second // after one that may not be cached, of a set that rests
+	lively   = time.Minute      // a set that is new or has changed may change again soon
 	maxAge   = time.Hour        // at the latest
 	followUp = 5 * time.Second  // after the feed's word: a node of the issuer may be behind
 	minPause = time.Second      // after the first failure
@@ -19,13 +21,16 @@ const (
 // or the feed asks for it, and within 5 s of a failure, until ctx ends. It
 // returns ctx's error.
 func (s *Source) Run(ctx context.Context) error {
-	pause := minPause
+	pause, changed := minPause, s.cfg.Now()
 	for {
 		word := s.begin()
 		got, err := s.fetch.get(ctx)
 		s.end(ctx, got, err)
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if got.changed {
+			changed = s.cfg.Now()
 		}
 		var nap time.Duration
 		switch {
@@ -34,7 +39,7 @@ func (s *Source) Run(ctx context.Context) error {
 		case word:
 			nap, pause = followUp, minPause
 		default:
-			nap, pause = renewal(got.age), minPause
+			nap, pause = renewal(got.age, s.cfg.Now().Sub(changed) > lively), minPause
 		}
 		if err := s.rest(ctx, nap); err != nil {
 			return err
@@ -42,8 +47,12 @@ func (s *Source) Run(ctx context.Context) error {
 	}
 }
 
-// renewal is when to fetch again a set that may be used for age.
-func renewal(age time.Duration) time.Duration {
+// renewal is when to fetch again a set that may be used for age. Many who forbid
+// caches do so out of habit: they are asked often only while their keys change.
+func renewal(age time.Duration, rests bool) time.Duration {
+	if age == 0 && rests {
+		return noAge
+	}
 	return min(max(jitter(age, 0.75, 0.9), minAge), maxAge)
 }
 

@@ -151,10 +151,14 @@ func (s *Source) Keys(ctx context.Context, kid string, alg token.Algorithm) ([]t
 		}
 		s.remember(kid, alg)
 	}
+	keys, err := s.unnamed(kid, alg)
+	if err == nil {
+		return keys, nil
+	}
 	if keys := s.comes(ctx, kid, alg); len(keys) > 0 {
 		return keys, nil
 	}
-	return s.unnamed(kid, alg)
+	return nil, err
 }
 
 // comes waits a moment for a fetch that somebody else asks for, and returns what
