@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -135,6 +136,31 @@ func TestANoCrossesTheSocketWithItsWords(t *testing.T) {
 	var r *Refusal
 	if !errors.As(err, &r) || r.Is != nil || r.Words != "the disk is full" {
 		t.Errorf("the server's own trouble arrives as %#v", err)
+	}
+}
+
+func TestALongPathIsNoTrouble(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("deep", 30)) // a socket's path holds 107 bytes
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, Socket)
+	server, err := Listen(socket, &table{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	if _, err := Dial(socket).KeysList(ctx); err != nil {
+		t.Error(err)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(socket); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the socket is left behind: %v", err)
 	}
 }
 

@@ -35,8 +35,13 @@ type Caller struct {
 // running shows as ErrDown at the first question.
 func Dial(socket string) *Caller {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		path, release, err := shortPath(socket)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
 		var d net.Dialer
-		return d.DialContext(ctx, "unix", socket)
+		return d.DialContext(ctx, "unix", path)
 	}
 	return &Caller{socket: socket, http: &http.Client{
 		Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true},

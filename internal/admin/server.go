@@ -35,8 +35,9 @@ type Desk interface {
 // Server answers on a Unix socket of mode 0600, and only to its own user and
 // root: the kernel names the peer. Make one with Listen.
 type Server struct {
-	ln   net.Listener
-	http *http.Server
+	socket string
+	ln     net.Listener
+	http   *http.Server
 }
 
 // Listen opens the socket. What an earlier process left there is removed: the
@@ -45,14 +46,20 @@ func Listen(socket string, desk Desk, log *slog.Logger) (*Server, error) {
 	if err := removeStale(socket); err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
-	ln, err := net.Listen("unix", socket)
+	path, release, err := shortPath(socket)
 	if err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
+	defer release()
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	ln.SetUnlinkOnClose(false) // path may be another file's by then; Run removes the socket
 	if err := os.Chmod(socket, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("admin: %w", err), ln.Close())
 	}
-	return &Server{ln: ln, http: &http.Server{
+	return &Server{socket: socket, ln: ln, http: &http.Server{
 		Handler:     routes(desk, log),
 		ConnContext: withPeer,
 		ReadTimeout: timeout,
@@ -74,15 +81,21 @@ func removeStale(socket string) error {
 	if info.Mode().Type() != fs.ModeSocket {
 		return fmt.Errorf("%s is not a socket: name another with --admin", socket)
 	}
-	if c, err := net.DialTimeout("unix", socket, time.Second); err == nil {
+	path, release, err := shortPath(socket)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		c.Close()
 		return fmt.Errorf("another server answers on %s", socket)
 	}
 	return os.Remove(socket)
 }
 
-// Run answers until ctx ends.
+// Run answers until ctx ends, and removes the socket.
 func (s *Server) Run(ctx context.Context) error {
+	defer os.Remove(s.socket)
 	stop := context.AfterFunc(ctx, func() { s.http.Close() })
 	defer stop()
 	if err := s.http.Serve(s.ln); ctx.Err() == nil {
