@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,8 +20,10 @@ const (
 	storeDir = "store" // of the embedded engine, below the data directory
 )
 
-// openData makes the data directory, for its owner alone.
-func openData(dir string) error {
+// openData makes the data directory, for its owner alone. One that is there
+// already may be open to others: what lies in it is not (the key and the socket
+// have mode 0600, the store 0700), so they only see names.
+func openData(dir string, log *slog.Logger) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("data: %w", err)
 	}
@@ -29,7 +32,7 @@ func openData(dir string) error {
 		return fmt.Errorf("data: %w", err)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("data: %s is open to others (mode %04o): run chmod 700 %s", dir, info.Mode().Perm(), dir)
+		log.Warn("the data directory is open to others: run chmod 700", "directory", dir, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
 	}
 	return nil
 }

@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/longcase/longcase/internal/config"
+	"github.com/longcase/longcase/issuer/password"
 )
 
 func TestKeyEncryptionKeyIsReadInEveryForm(t *testing.T) {
@@ -64,16 +66,33 @@ func TestKeyEncryptionKeyIsMadeOnceAndNeverBesideAStore(t *testing.T) {
 	}
 }
 
-func TestDataDirectoryOpenToOthersIsRefused(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data")
-	if err := openData(dir); err != nil {
+func TestWhatLiesInTheDataDirectoryIsForItsOwnerAlone(t *testing.T) {
+	dir := t.TempDir()
+	file, data := filepath.Join(dir, "longcase.yaml"), filepath.Join(dir, "data")
+	write(t, file, configOf("a", password.NewSecret(), 5), 0o600)
+	if err := os.Mkdir(data, 0o755); err != nil { // somebody made it, open to all
 		t.Fatal(err)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil {
+	s := start(t, file)
+	defer s.stop(t)
+	if !strings.Contains(s.log.String(), "the data directory is open to others") {
+		t.Error("nobody was warned")
+	}
+	entries, err := os.ReadDir(data)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := openData(dir); err == nil {
-		t.Error("a directory that everybody may read was taken")
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %04o", e.Name(), info.Mode().Perm())
+		}
+	}
+	if len(entries) != 3 {
+		t.Errorf("%d entries, want the key, the store and the socket", len(entries))
 	}
 }
 

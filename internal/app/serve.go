@@ -138,7 +138,7 @@ func (h *house) open(cfg *config.Config) error {
 	if cfg.Issuer == nil {
 		return nil
 	}
-	if err := openData(h.dir); err != nil {
+	if err := openData(h.dir, h.log); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	kek, err := loadKEK(cfg.Keys.EncryptWith, h.dir, h.getenv)
