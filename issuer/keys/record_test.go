@@ -94,3 +94,11 @@ func FuzzRecords(f *testing.F) {
 		}
 	})
 }
+
+func TestAKeyIDIsNeverTakenForAFlag(t *testing.T) {
+	for range 1000 { // one thumbprint in 64 begins with a dash
+		if _, id, err := generateNamed(token.EdDSA); err != nil || id[0] == '-' {
+			t.Fatalf("kid %q, %v", id, err)
+		}
+	}
+}

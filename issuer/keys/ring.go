@@ -2,6 +2,7 @@ package keys
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"time"
@@ -124,11 +125,7 @@ func (ed *edit) forge(alg token.Algorithm) (storedKey, error) {
 	if made, ok := ed.made[alg]; ok {
 		return made, nil
 	}
-	private, err := generate(alg)
-	if err != nil {
-		return storedKey{}, err
-	}
-	id, err := jwks.Thumbprint(private.Public())
+	private, id, err := generateNamed(alg)
 	if err != nil {
 		return storedKey{}, err
 	}
@@ -139,6 +136,21 @@ func (ed *edit) forge(alg token.Algorithm) (storedKey, error) {
 	made := storedKey{RingKey: jwks.RingKey{ID: id, Algorithm: alg}, Sealed: sealed}
 	ed.made[alg] = made
 	return made, nil
+}
+
+// generateNamed makes a key and its id. An id never begins with a dash: on a
+// command line, in an emergency, it would be taken for a flag.
+func generateNamed(alg token.Algorithm) (crypto.Signer, string, error) {
+	for {
+		private, err := generate(alg)
+		if err != nil {
+			return nil, "", err
+		}
+		id, err := jwks.Thumbprint(private.Public())
+		if err != nil || id[0] != '-' {
+			return private, id, err
+		}
+	}
 }
 
 // Rotate publishes a successor of algorithm alg (empty: the configured one),
