@@ -95,10 +95,16 @@ func removeStale(socket string) error {
 
 // Run answers until ctx ends, and removes the socket.
 func (s *Server) Run(ctx context.Context) error {
-	defer os.Remove(s.socket)
 	stop := context.AfterFunc(ctx, func() { s.http.Close() })
 	defer stop()
-	if err := s.http.Serve(s.ln); ctx.Err() == nil {
+	err := s.http.Serve(s.ln)
+	if ctx.Err() != nil {
+		err = nil // the end that was asked for
+	}
+	if gone := os.Remove(s.socket); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+		err = errors.Join(err, gone)
+	}
+	if err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
 	return nil
