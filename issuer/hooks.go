@@ -9,7 +9,7 @@ import (
 // Event is one outcome. It holds no secret and no token; what the caller did
 // not prove is empty.
 type Event struct {
-	Endpoint string // "token", "introspect", "revoke", "revocations", "authorize", "login", "userinfo", "admin"
+	Endpoint string // "token", "introspect", "revoke", "revocations", "authorize", "login", "userinfo", "end_session", "admin"
 	Grant    string
 	Client   string // of a client that exists
 	Subject  string

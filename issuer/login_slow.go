@@ -18,10 +18,9 @@ const (
 
 // slow counts failed logins by user name and address, so that a stranger slows
 // a user down by longestWait at most, and only at the address he comes from (a
-// proxy in front is one address for all). And it counts
-// the attempts of an address that are being judged, whatever their names, so
-// that one address cannot take every turn. It is bounded; the zero value is
-// ready.
+// proxy in front is one address for all). And it counts the attempts of an
+// address that are being judged, whatever their names, so that one address
+// cannot take every turn. It is bounded; the zero value is ready.
 type slow struct {
 	mu      sync.Mutex
 	counts  map[attempt]failures

@@ -73,7 +73,7 @@ func (d desk) ClientAdd(ctx context.Context, n admin.NewClient) (admin.Client, e
 	if err != nil {
 		return admin.Client{}, err
 	}
-	if err := d.put(ctx, n.ID, value, false); err != nil {
+	if err := d.put(ctx, n.ID, value); err != nil {
 		return admin.Client{}, err
 	}
 	return describe(record.client(n.ID), "registry"), nil
@@ -107,7 +107,7 @@ func (d desk) ClientRemove(ctx context.Context, id string) error {
 	if _, err := s.issuer.RevokeClient(ctx, id, time.Time{}); err != nil {
 		return fmt.Errorf("client %q stays: what it holds could not be ended; repeat the command: %w", id, err)
 	}
-	if err := d.put(ctx, id, nil, true); err != nil {
+	if err := d.put(ctx, id, nil); err != nil {
 		return err
 	}
 	if _, err := s.issuer.RevokeClient(ctx, id, time.Time{}); err != nil {
@@ -116,16 +116,17 @@ func (d desk) ClientRemove(ctx context.Context, id string) error {
 	return nil
 }
 
-// put writes or removes an added client and takes the change over at once.
-func (d desk) put(ctx context.Context, id string, value []byte, exists bool) error {
+// put writes a client that is not there yet, or with a nil value removes one
+// that is, and takes the change over at once.
+func (d desk) put(ctx context.Context, id string, value []byte) error {
 	c := d.shift().clients
 	e, err := c.registry.Get(ctx, clientPrefix+id)
 	switch {
 	case err != nil:
 		return err
-	case exists && e.Value == nil:
+	case value == nil && e.Value == nil:
 		return fmt.Errorf("client %.80q: %w", id, admin.ErrNotFound)
-	case !exists && e.Value != nil:
+	case value != nil && e.Value != nil:
 		return fmt.Errorf("client %.80q: %w", id, admin.ErrConflict)
 	}
 	err = c.registry.Put(ctx, e.Key, value, e.Version)

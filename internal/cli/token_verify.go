@@ -89,18 +89,19 @@ func judge(ctx context.Context, is verify.Issuer, raw string, now func() time.Ti
 	if err != nil {
 		return verify.Verdict{}, &exit{exitUsage, err}
 	}
+	if _, err := token.Parse(raw); err != nil {
+		return v.Verify(ctx, raw, verify.Need{}, now()), nil // refused before any key is looked for
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_ = source.Run(ctx) // it ends with ctx, and by nothing else
 	}()
 	defer func() { cancel(); <-done }()
-	if _, err := token.Parse(raw); err == nil {
-		fetched(ctx, source, changed)
-		err = source.Ready()
-		if refusal := (*token.Error)(nil); errors.As(err, &refusal) {
-			return verify.Verdict{Reason: refusal.Reason, Detail: refusal.Detail, Err: refusal}, nil
-		}
+	fetched(ctx, source, changed)
+	var missing *token.Error
+	if errors.As(source.Ready(), &missing) {
+		return verify.Verdict{Reason: missing.Reason, Detail: missing.Detail, Err: missing}, nil
 	}
 	return v.Verify(ctx, raw, verify.Need{}, now()), nil
 }

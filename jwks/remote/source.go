@@ -152,13 +152,12 @@ func (s *Source) Keys(ctx context.Context, kid string, alg token.Algorithm) ([]t
 		s.remember(kid, alg)
 	}
 	keys, err := s.unnamed(kid, alg)
-	if err == nil {
-		return keys, nil
+	if err != nil {
+		if late := s.comes(ctx, kid, alg); len(late) > 0 {
+			return late, nil
+		}
 	}
-	if keys := s.comes(ctx, kid, alg); len(keys) > 0 {
-		return keys, nil
-	}
-	return nil, err
+	return keys, err
 }
 
 // comes waits a moment for a fetch that somebody else asks for, and returns what
