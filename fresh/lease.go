@@ -1,0 +1,53 @@
+package fresh
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/longcase/longcase/token"
+)
+
+// Lease is a credential in hand, with its window on this host's clock. A layer
+// makes it; it never changes.
+type Lease[T comparable] struct {
+	Value      T
+	NotBefore  time.Time // UTC; the zero time: no beginning
+	Expires    time.Time // UTC, by this host's clock; the first instant it is over; zero: it has no end and is read again and again
+	Generation uint64    // counts the different leases of a layer, from 1
+
+	end token.Instant // Expires on both clocks
+	of  node          // the layer that made it
+}
+
+// Credential is what a provider got: the value, and what the issuer said of its
+// end. One of Expires, Life and Recheck is required; where several are given,
+// the first end counts.
+type Credential[T comparable] struct {
+	Value     T
+	NotBefore time.Time     // by the issuer's clock; zero: no beginning
+	Expires   time.Time     // by the issuer's clock
+	Life      time.Duration // counted from before the fetch began ("expires_in")
+	Date      time.Time     // the issuer's clock when it answered (the Date header, RFC 9110 section 6.6.1); zero: not known
+	Recheck   time.Duration // fetch again this often although nothing ends: a file, a program's output
+}
+
+// Root fetches a credential that stands on no other. ctx has the policy's
+// timeout; now is this host's wall clock when the fetch began.
+type Root[T comparable] func(ctx context.Context, now time.Time) (Credential[T], error)
+
+// Fetch fetches a credential with the help of a lease of the parent. Its error
+// is made with Blame where that lease is at fault.
+type Fetch[P, T comparable] func(ctx context.Context, from Lease[P], now time.Time) (Credential[T], error)
+
+// Token is a credential of one string: a bearer token, a JWT, the session token
+// of a metadata service. It never prints.
+type Token struct {
+	Value string
+	Type  string // "Bearer"; empty: no HTTP scheme
+	Scope string // what was granted, space separated; empty: not known
+}
+
+// Format implements fmt.Formatter: a token does not print, whatever the verb.
+func (t Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[token]") }
