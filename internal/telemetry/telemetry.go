@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/longcase/longcase/fresh"
 	"github.com/longcase/longcase/gate"
 	"github.com/longcase/longcase/issuer"
 )
@@ -26,6 +27,9 @@ type Metrics struct {
 	retired     prometheus.Counter
 	retireFails prometheus.Counter
 	retireLast  prometheus.Gauge
+	leases      *prometheus.CounterVec
+	leaseEnds   *prometheus.GaugeVec
+	renewing    prometheus.Histogram
 }
 
 // New returns the metrics of a program of this version.
@@ -44,10 +48,18 @@ func New(version string) *Metrics {
 		retireFails: counter("longcase_store_retire_failures_total", "Attempts to drop buckets that failed."),
 		retireLast: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "longcase_store_retire_last_success_timestamp_seconds", Help: "When buckets were last looked at for retirement."}),
+		leases: counters("longcase_credential_events_total", "Transitions of credentials that are kept fresh.", "credential", "event"),
+		leaseEnds: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "longcase_credential_expires_timestamp_seconds", Help: "End of the lease in hand; 0 where there is none, or it has no end."}, []string{"credential"}),
+		renewing: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "longcase_credential_renewal_seconds", Help: "Time of one renewal that succeeded.",
+			Buckets: prometheus.ExponentialBuckets(1e-3, 4, 8),
+		}),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "longcase_build_info", Help: "The version that runs."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	m.registry.MustRegister(m.outcomes, m.decisions, m.judging, m.feedBroken, m.retired, m.retireFails, m.retireLast, build,
+		m.leases, m.leaseEnds, m.renewing,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -94,6 +106,19 @@ func (m *Metrics) Gate() gate.Hooks {
 			m.judging.Observe(d.Took.Seconds())
 		},
 		FeedBroken: func(error) { m.feedBroken.Inc() },
+	}
+}
+
+// Credential counts one transition of a credential's layer.
+func (m *Metrics) Credential(e fresh.Event) {
+	m.leases.WithLabelValues(e.Layer, string(e.Kind)).Inc()
+	end := 0.0
+	if !e.Expires.IsZero() {
+		end = float64(e.Expires.UnixMilli()) / 1000
+	}
+	m.leaseEnds.WithLabelValues(e.Layer).Set(end)
+	if e.Took > 0 {
+		m.renewing.Observe(e.Took.Seconds())
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/longcase/longcase/fresh"
 	"github.com/longcase/longcase/gate"
 	"github.com/longcase/longcase/internal/telemetry"
 	"github.com/longcase/longcase/issuer"
@@ -17,6 +18,7 @@ func TestOutcomesAreCountedAndShown(t *testing.T) {
 	m.Issuer().Refused(issuer.Event{Endpoint: "token", Grant: "refresh_token", Code: "invalid_grant", Client: "must-not-be-a-label"})
 	m.Gate().Decided(gate.Decision{Edge: "proxy", Route: "/orders/", Reason: "expired", Took: time.Millisecond})
 	m.Retired(3, nil, time.Unix(1700000000, 0))
+	m.Credential(fresh.Event{Layer: "role", Kind: fresh.RenewedAhead, Expires: time.Unix(1700003600, 0), Took: time.Second})
 
 	for accept, kind := range map[string]string{"": "application/openmetrics-text", "*/*": "application/openmetrics-text", "text/plain": "text/plain"} {
 		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
@@ -30,6 +32,8 @@ func TestOutcomesAreCountedAndShown(t *testing.T) {
 			`longcase_issuer_outcomes_total{endpoint="token",error="invalid_grant",grant="refresh_token",outcome="refused"} 1`,
 			`longcase_gate_decisions_total{edge="proxy",reason="expired",route="/orders/"} 1`,
 			`longcase_store_retired_buckets_total 3`, `longcase_build_info{version="1.2.3"} 1`,
+			`longcase_credential_events_total{credential="role",event="renewed_ahead"} 1`,
+			`longcase_credential_expires_timestamp_seconds{credential="role"} 1.7000036e+09`, `longcase_credential_renewal_seconds_sum 1`,
 		} {
 			if !strings.Contains(w.Body.String(), want) {
 				t.Errorf("Accept %q: no %s", accept, want)
