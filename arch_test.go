@@ -64,7 +64,7 @@ var pure = []string{"token", "verify", "verify/early", "issuer/pages"}
 var owners = map[string][]string{
 	"net/http": {"jwks/remote", "gate", "issuer", "fresh/ask", "fresh/aws", "fresh/google", "fresh/azure", "fresh/oauth",
 		"internal/admin", "internal/agent", "internal/clouds", "internal/telemetry", "internal/app", "internal/cli"},
-	"github.com/aws":                   {"fresh/aws", "internal/clouds"},
+	"github.com/aws":                   {"fresh/aws", "fresh/google", "internal/clouds"},
 	"github.com/Azure":                 {"fresh/azure"},
 	"cloud.google.com/go":              {"fresh/google"},
 	"golang.org/x/oauth2":              {"fresh/oauth", "fresh/google"},
