@@ -1,7 +1,6 @@
 package config
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -39,11 +38,7 @@ func (l *loader) check(cfg *Config) {
 		l.gate(cfg.Gate, cfg.Issuer)
 	}
 	if cfg.Agent != nil {
-		for _, name := range slices.Sorted(maps.Keys(cfg.Agent.Credentials)) {
-			if c := cfg.Agent.Credentials[name]; c.Kind == "oauth2" {
-				l.oneOf(c, "agent.credentials", &c.Secret, &c.Key)
-			}
-		}
+		l.agent(cfg)
 	}
 }
 

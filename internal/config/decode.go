@@ -112,10 +112,16 @@ func (l *loader) value(v reflect.Value, n *yaml.Node, f field, path string) {
 		l.duration(p, n, f, path)
 		return
 	case *Secret:
-		l.secret(p, n, path)
+		l.secret(p, n, f, path)
 		return
 	case *netip.Prefix:
 		l.prefix(p, n, path)
+		return
+	case *Span:
+		l.span(p, n, path)
+		return
+	case *uint32:
+		l.uid(p, n, path)
 		return
 	}
 	switch v.Kind() {
@@ -167,7 +173,7 @@ func (l *loader) list(v reflect.Value, n *yaml.Node, f field, path string) {
 	seen := map[string]bool{}
 	for i, item := range n.Content {
 		l.value(v.Index(i), item, f, path)
-		if item.Kind == yaml.ScalarNode && seen[item.Value] {
+		if item.Kind == yaml.ScalarNode && seen[item.Value] && f.is != "argument" {
 			l.fail(item, "", "%s names %s twice", path, quote(item.Value))
 		}
 		seen[item.Value] = true
@@ -227,10 +233,22 @@ func (l *loader) text(v reflect.Value, n *yaml.Node, f field, path string) {
 	} else if fault := checkText(f.is, s); fault != nil {
 		l.fail(n, fault.near, "%s %s", path, fault.message)
 	}
-	if f.is == "path" || f.is == "data" {
-		s = l.resolve(s)
+	v.SetString(l.settle(f.is, s))
+}
+
+// settle is what a text becomes: paths start at the file's folder, names that
+// may be short are long.
+func (l *loader) settle(is, s string) string {
+	path, socket := strings.CutPrefix(s, "unix:")
+	switch {
+	case is == "path" || is == "data":
+		return l.resolve(s)
+	case is == "local" && socket:
+		return "unix:" + l.resolve(path)
+	case is == "token-type":
+		return tokenType(s)
 	}
-	v.SetString(s)
+	return s
 }
 
 // resolve makes a path start at the file's folder.
@@ -252,6 +270,8 @@ func (l *loader) scalar(n *yaml.Node, f field, path string) (string, bool) {
 		l.fail(n, "", "%s is empty", path)
 	case tag != "!!str" && f.is == "address":
 		l.fail(n, "127.0.0.1:"+n.Value, "%s is a host and a port", path)
+	case tag == "!!int" && f.is == "mode": // 0600, as people write it
+		return n.Value, true
 	case tag != "!!str":
 		l.fail(n, "", "%s is a text, not %s: put it in quotes", path, kindOf(n))
 	case strings.ContainsFunc(n.Value, unicode.IsControl):
@@ -320,7 +340,7 @@ func (l *loader) prefix(p *netip.Prefix, n *yaml.Node, path string) {
 
 // secret reads where a secret is. What stands there instead is never repeated:
 // it may be the secret.
-func (l *loader) secret(p *Secret, n *yaml.Node, path string) {
+func (l *loader) secret(p *Secret, n *yaml.Node, f field, path string) {
 	switch {
 	case n.Kind == yaml.ScalarNode && secretForm.MatchString(n.Value):
 		p.Env = n.Value[2 : len(n.Value)-1]
@@ -331,6 +351,10 @@ func (l *loader) secret(p *Secret, n *yaml.Node, path string) {
 		}
 	case n.Kind == yaml.MappingNode && len(n.Content) > 0:
 		l.unknown(n.Content[0], []string{"file"}, path)
+	case f.is == "path": // what it holds is no secret, so that no one wrote it here
+		if name, ok := l.scalar(n, f, path); ok {
+			p.File = l.resolve(name)
+		}
 	default:
 		l.fail(n, "", "%s is not written here: it comes from {file: PATH} or ${NAME}", path)
 	}

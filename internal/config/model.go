@@ -26,7 +26,7 @@ type Config struct {
 	Keys    Keys     `key:"keys" doc:"How stored keys are protected."`
 	Issuer  *Issuer  `key:"issuer" doc:"The token service."`
 	Gate    *Gate    `key:"gate" doc:"The reverse proxy and /verify."`
-	Agent   *Agent   `key:"agent" doc:"Credentials by name, for 'longcase token get NAME'."`
+	Agent   *Agent   `key:"agent" doc:"Credentials by name, kept fresh, and where they are published."`
 	Console *Console `key:"console" doc:"Where /metrics is."`
 
 	File string // the path given to Load
@@ -165,23 +165,6 @@ type Route struct {
 	Scopes   []string `key:"scopes" is:"scope" doc:"Scopes the token must have, all of them."`
 	Clients  []string `key:"clients" is:"client" doc:"Clients that may call, one of them; default: any."`
 	Upstream string   `key:"upstream" is:"url" doc:"Where the request goes; none: only /verify uses the route."`
-}
-
-// Agent holds the credentials that commands name.
-type Agent struct {
-	Credentials map[string]*Credential `key:"credentials" need:"yes" doc:"Credentials by name."`
-}
-
-// Credential is how to get a token by client_credentials. Exactly one of Secret
-// and Key is set.
-type Credential struct {
-	Kind     string   `key:"kind" of:"oauth2" need:"yes" doc:"How the credential is got."`
-	Issuer   string   `key:"issuer" is:"url" need:"yes" doc:"The token service; found by discovery."`
-	Client   string   `key:"client" is:"client" need:"yes" doc:"client_id."`
-	Secret   Secret   `key:"secret" doc:"The client secret."`
-	Key      Secret   `key:"key" doc:"PEM private key for private_key_jwt."`
-	Audience string   `key:"audience" is:"audience" need:"yes" doc:"Whom the token is for."`
-	Scopes   []string `key:"scopes" is:"scope" doc:"What the token is to allow."`
 }
 
 // Console is where /metrics is.

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -31,6 +32,17 @@ var patterns = map[string]struct {
 	"issuer":        {regexp.MustCompile(`^[^\s*]+$`), "is not one issuer: no spaces, no wildcards"},
 	"secret-hash":   {regexp.MustCompile(`^sha256\$[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$`), "is not a hash that 'longcase client secret' prints (sha256$…); a chosen secret cannot be used"},
 	"password-hash": {regexp.MustCompile(`^\$argon2id\$v=19\$m=\d{1,7},t=\d{1,3},p=\d{1,3}\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{22,}$`), "is not a hash that 'longcase user password' prints ($argon2id$…)"},
+	"aws-role":      {regexp.MustCompile(`^[A-Za-z0-9_+=,.@-]{1,64}$`), "is not the name of an AWS role"},
+	"role-arn":      {regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[!-~]{1,576}$`), "is not the ARN of a role like arn:aws:iam::123456789012:role/NAME"},
+	"session-name":  {regexp.MustCompile(`^[A-Za-z0-9_+=,.@-]{2,64}$`), "is not a session name: 2 to 64 letters, digits and _+=,.@-"},
+	"external-id":   {regexp.MustCompile(`^[A-Za-z0-9_+=,.@:/-]{2,}$`), "is not an external id: 2 to 1224 letters, digits and _+=,.@:/-"},
+	"region":        {regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$`), "is not an AWS region like eu-central-1"},
+	"email":         {regexp.MustCompile(`^[^@\s/*]{1,128}@[A-Za-z0-9.-]{1,128}$`), "is not the e-mail address of a service account"},
+	"gce-account":   {regexp.MustCompile(`^(default|[^@\s/*]{1,128}@[A-Za-z0-9.-]{1,128})$`), "is neither default nor the e-mail address of a service account"},
+	"project":       {regexp.MustCompile(`^[a-z0-9][a-z0-9.:-]{0,61}[a-z0-9]$`), "is not the id of a project"},
+	"tenant":        {regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,254}$`), "is not an Entra tenant: its id or domain"},
+	"token-type":    {regexp.MustCompile(`^([a-z0-9_]+|urn:[!-~]{3,250})$`), "is not a token type: jwt, access_token, id_token, saml2 or a URN"},
+	"mode":          {regexp.MustCompile(`^0?[0-7][0-7]0$`), "is not a mode like 0600 or 0640, nothing for others"},
 	"credential":    {regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`), "is not a name of letters, digits, dots, dashes and underscores"},
 }
 
@@ -45,6 +57,8 @@ func checkText(is, s string) *fault {
 		return checkURL(s)
 	case "address":
 		return checkAddress(s)
+	case "local":
+		return checkLocal(s)
 	case "audience":
 		return checkAudience(s)
 	case "redirect":
@@ -83,6 +97,10 @@ func checkBeyond(is, s string) *fault {
 		_, err = password.ParseSecretHash(s)
 	case is == "name" && len(s) > 255:
 		return wrong(quote(s)+" is longer than 255 bytes", "")
+	case is == "token-type" && !strings.Contains(s, ":") && !slices.Contains(tokenTypes, s):
+		return wrong(quote(s)+" "+patterns[is].says, nearest(s, tokenTypes))
+	case is == "external-id" && len(s) > 1224:
+		return wrong("is longer than 1224 characters", "")
 	case is == "issuer" && len(s) > maxName:
 		return wrong(quote(s)+" is longer than 2048 bytes", "")
 	}

@@ -53,7 +53,11 @@ func typeSchema(t reflect.Type, f field) schema {
 	case reflect.TypeFor[netip.Prefix]():
 		return schema{"type": "string", "pattern": `/[0-9]+$`}
 	case reflect.TypeFor[Secret]():
-		return secretSchema()
+		return secretSchema(f)
+	case reflect.TypeFor[Span]():
+		return schema{"type": "string", "pattern": durationPattern + "|" + percentPattern}
+	case reflect.TypeFor[uint32]():
+		return schema{"type": "integer", "minimum": 0, "maximum": maxUID}
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -74,16 +78,20 @@ func typeSchema(t reflect.Type, f field) schema {
 
 func listSchema(t reflect.Type, f field) schema {
 	s := schema{"type": "array", "items": typeSchema(t.Elem(), f)}
-	if t.Elem().Kind() == reflect.String {
+	if t.Elem().Kind() == reflect.String && f.is != "argument" {
 		s["uniqueItems"] = true
 	}
 	return s
 }
 
-func secretSchema() schema {
+func secretSchema(f field) schema {
 	file := schema{"type": "object", "properties": schema{"file": schema{"type": "string", "minLength": 1}},
 		"required": []string{"file"}, "additionalProperties": false}
-	return schema{"oneOf": []schema{{"type": "string", "pattern": secretPattern}, file}}
+	text := schema{"type": "string", "pattern": secretPattern}
+	if f.is == "path" {
+		text = schema{"type": "string", "minLength": 1}
+	}
+	return schema{"oneOf": []schema{text, file}}
 }
 
 // textForms are the rules that a function checks, as far as a pattern says

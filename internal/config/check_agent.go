@@ -1,0 +1,222 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// agent judges the chains and what is published of them.
+func (l *loader) agent(cfg *Config) {
+	a := cfg.Agent
+	for _, name := range slices.Sorted(maps.Keys(a.Credentials)) {
+		l.credential(name, a, cfg.Data)
+	}
+	l.cycles(a.Credentials)
+	l.publishers(cfg)
+}
+
+func (l *loader) credential(name string, a *Agent, data string) {
+	c := a.Credentials[name]
+	k, known := kinds[c.Kind]
+	if !known { // told already
+		return
+	}
+	l.holds(c, "agent.credentials", "kind "+c.Kind, k.needs, k.takes+" kind refresh", k.keys())
+	l.source(&c.From, "from", c, a, k.from)
+	l.source(&c.Actor, "actor", c, a, []Material{Token})
+	l.refresh(&c.Refresh)
+	l.meaning(c, a)
+	if has(k.takes, "client") || has(k.takes, "certificate") {
+		l.clientEvidence(c)
+	}
+	if has(k.takes, "state") && c.State == "" {
+		c.State = filepath.Join(data, "agent", name+".state")
+	}
+}
+
+// holds judges the keys of a block by what its kind or form needs and
+// takes.
+func (l *loader) holds(block any, path, what, needs, takes, all string) {
+	v := reflect.ValueOf(block).Elem()
+	for _, f := range fieldsOf(v.Type()) {
+		given := l.given(v.FieldByIndex(f.index).Addr().Interface())
+		switch {
+		case given && !has(needs, f.key) && !has(takes, f.key):
+			l.wrong(v.FieldByIndex(f.index).Addr().Interface(), "", "%s.%s is not a key of %s, which has %s", path, f.key, what, all)
+		case !given && has(needs, f.key):
+			l.wrong(block, "", "%s.%s is missing: %s needs it: %s", path, f.key, what, sentence(f.doc))
+		}
+	}
+}
+
+// source judges a reference to another credential.
+func (l *loader) source(ref *string, key string, c *Credential, a *Agent, want []Material) {
+	if *ref == "" || len(want) == 0 || checkName(*ref) != nil {
+		return
+	}
+	other := a.Credentials[*ref]
+	switch {
+	case other == nil:
+		l.unknownCredential(ref, "agent.credentials."+key, a)
+	case other.Gives() != "" && !slices.Contains(want, other.Gives()):
+		l.wrong(ref, "", "agent.credentials.%s: %s (%s) gives %s, and kind %s needs %s there",
+			key, quote(*ref), other.Kind, other.Gives(), c.Kind, materials(want))
+	}
+}
+
+func (l *loader) unknownCredential(ref *string, path string, a *Agent) {
+	names := slices.Sorted(maps.Keys(a.Credentials))
+	near := nearest(*ref, names)
+	if near == "" && len(names) <= 20 {
+		l.wrong(ref, "", "%s: there is no credential %s; there are %s", path, quote(*ref), strings.Join(names, ", "))
+		return
+	}
+	l.wrong(ref, near, "%s: there is no credential %s", path, quote(*ref))
+}
+
+func materials(list []Material) string {
+	texts := make([]string, 0, len(list))
+	for _, m := range list {
+		texts = append(texts, string(m))
+	}
+	return strings.Join(texts, " or ")
+}
+
+// cycles refuses a credential that is got with itself, each ring once.
+func (l *loader) cycles(credentials map[string]*Credential) {
+	done := map[string]bool{}
+	var walk func(name string, path []string)
+	walk = func(name string, path []string) {
+		c := credentials[name]
+		if c == nil || done[name] {
+			return
+		}
+		for _, ref := range []*string{&c.From, &c.Actor} {
+			ring := append(slices.Clone(path), name)
+			if i := slices.Index(ring, *ref); i >= 0 {
+				l.wrong(ref, "", "agent.credentials: %s is got with itself: %s", quote(*ref), strings.Join(append(ring[i:], *ref), " <- "))
+				continue
+			}
+			walk(*ref, ring)
+		}
+		done[name] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(credentials)) {
+		walk(name, nil)
+	}
+}
+
+// refresh wants a renewal that begins before everyone has to wait for it.
+func (l *loader) refresh(r *Refresh) {
+	ahead, buffer := r.Ahead, r.Buffer
+	if !l.given(&r.Ahead) && buffer.Part > 0 {
+		ahead.Part = 0.33
+	}
+	if !l.given(&r.Buffer) && ahead.Part > 0 {
+		buffer.Part = 0.05
+	}
+	sameUnit := ahead.Part > 0 && buffer.Part > 0 || ahead.Length > 0 && buffer.Length > 0
+	if sameUnit && (buffer.Part >= ahead.Part && ahead.Part > 0 || buffer.Length >= ahead.Length && ahead.Length > 0) {
+		at := &r.Buffer
+		if !l.given(at) {
+			at = &r.Ahead
+		}
+		l.wrong(at, "", "agent.credentials.refresh.buffer is %s and ahead %s: every renewal would be waited for", buffer, ahead)
+	}
+}
+
+// clientEvidence wants a client with one proof, and none without a client.
+func (l *loader) clientEvidence(c *Credential) {
+	secret, key, certificate := l.given(&c.Secret), l.given(&c.Key), l.given(&c.Certificate)
+	switch {
+	case secret && key:
+		l.wrong(&c.Key, "", "agent.credentials has a secret and a key: one of the two")
+	case certificate && !key:
+		l.wrong(&c.Certificate, "", "agent.credentials.certificate needs its key: {file: …} or ${NAME}")
+	case !l.given(&c.Client) && (secret || key):
+		l.wrong(c, "", "agent.credentials.client is missing: whose secret or key is it")
+	case c.Kind == "oauth2" && !secret && !key:
+		l.wrong(c, "", "agent.credentials has neither secret nor key: one of the two, from {file: …} or ${NAME}")
+	}
+}
+
+func (l *loader) publishers(cfg *Config) {
+	a := cfg.Agent
+	taken := map[string]string{} // form and place -> credential
+	for i := range a.Publish {
+		p := &a.Publish[i]
+		f, known := forms[p.As]
+		if !known { // told already
+			continue
+		}
+		l.holds(p, "agent.publish", "as: "+p.As, f.needs, f.takes+" credential as", f.keys())
+		l.published(p, a, f)
+		l.settlePublisher(p, cfg)
+		place := p.place(f, a)
+		if other := taken[place]; other != "" {
+			l.wrong(&p.As, "", "agent.publish: %s has %s already: give one of them a listen of its own", other, place)
+		}
+		taken[place] = p.Credential
+	}
+}
+
+// place is what only one publisher can have.
+func (p *Publisher) place(f form, a *Agent) string {
+	listen := p.Listen
+	if listen == "" {
+		listen = a.Listen
+	}
+	switch {
+	case p.As == "file":
+		return p.Path
+	case f.many:
+		return fmt.Sprintf("%s of %s on %s", p.As, p.Credential, listen)
+	}
+	return fmt.Sprintf("%s on %s", p.As, listen)
+}
+
+// published holds what a publisher shows against what its form can carry.
+func (l *loader) published(p *Publisher, a *Agent, f form) {
+	if p.Credential == "" || checkName(p.Credential) != nil {
+		return
+	}
+	c := a.Credentials[p.Credential]
+	switch {
+	case c == nil:
+		l.unknownCredential(&p.Credential, "agent.publish.credential", a)
+	case c.Gives() != "" && !slices.Contains(f.of, c.Gives()):
+		l.wrong(&p.Credential, "", "agent.publish: as: %s needs %s, and %s (%s) gives %s", p.As, materials(f.of), quote(p.Credential), c.Kind, c.Gives())
+	case p.As == "file" && l.given(&p.Format) && p.Format != "json" && (p.Format == "aws") != (c.Gives() == AWSKeys):
+		l.wrong(&p.Format, "", "agent.publish.format %s does not fit %s (%s), which gives %s", p.Format, quote(p.Credential), c.Kind, c.Gives())
+	case p.As == "file" && p.Format == "" && c.Gives() == AWSKeys:
+		p.Format = "aws"
+	}
+}
+
+// settlePublisher fills in what depends on the form.
+func (l *loader) settlePublisher(p *Publisher, cfg *Config) {
+	set := func(s *string, value string) {
+		if *s == "" {
+			*s = value
+		}
+	}
+	switch p.As {
+	case "imds":
+		set(&p.Session, "sliding")
+		set(&p.Role, p.Credential)
+	case "aws-container":
+		set(&p.TokenFile, filepath.Join(cfg.Data, "container", p.Credential+".token"))
+	case "azure-app-service":
+		set(&p.TokenFile, filepath.Join(cfg.Data, "app-service", p.Credential+".token"))
+	case "file":
+		set(&p.Format, "token")
+		set(&p.Mode, "0600")
+	}
+	if p.As != "file" {
+		set(&p.Listen, cfg.Agent.Listen)
+	}
+}

@@ -1,0 +1,91 @@
+package config
+
+import (
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// maxSocket bounds the path of a Unix socket, in bytes (sun_path of unix(7)).
+const maxSocket = 100
+
+// checkLocal wants a place on this machine: loopback, or a Unix socket.
+func checkLocal(s string) *fault {
+	if path, ok := strings.CutPrefix(s, "unix:"); ok {
+		switch {
+		case path == "" || strings.HasSuffix(path, "/"):
+			return wrong(quote(s)+" names no socket: unix:PATH", "")
+		case strings.HasPrefix(path, "//"):
+			return wrong(quote(s)+" is not unix:PATH", "unix:"+filepath.Clean(path))
+		case len(path) > maxSocket:
+			return wrong(quote(s)+" is longer than a socket's path may be (100 bytes)", "")
+		}
+		return nil
+	}
+	if strings.HasPrefix(s, "/") {
+		return wrong(quote(s)+" is not loopback host and port, nor unix:PATH", "unix:"+s)
+	}
+	if f := checkAddress(s); f != nil {
+		return f
+	}
+	if !loopbackAddress(s) {
+		return wrong(quote(s)+" is beyond loopback: credentials are published for this machine only, on loopback or unix:PATH", "")
+	}
+	return nil
+}
+
+// meaning judges what several keys of one kind say together.
+func (l *loader) meaning(c *Credential, a *Agent) {
+	from := a.Credentials[c.From]
+	switch c.Kind {
+	case "aws-assume-role":
+		l.roleChaining(c, from)
+	case "google-sts":
+		l.subjectOfAWS(c, from)
+	case "google-impersonate", "google-service-account", "gce-metadata":
+		if l.given(&c.Audience) && l.given(&c.Scopes) {
+			l.wrong(&c.Audience, "", "agent.credentials.audience asks kind %s for an ID token, and scopes for an access token: one of the two", c.Kind)
+		}
+	case "azure-workload-identity":
+		if l.given(&c.Resource) == l.given(&c.Scopes) {
+			l.wrong(c, "", "agent.credentials: kind %s needs either resource or scopes", c.Kind)
+		}
+	case "aws-container":
+		if l.given(&c.TokenFile) && !l.given(&c.URL) {
+			l.wrong(&c.TokenFile, "", "agent.credentials.token_file belongs to url, which is missing: without url both come from the container's environment")
+		}
+	case "exec":
+		if l.empty(&c.Command) {
+			l.wrong(&c.Command, "", "agent.credentials.command is empty: name the program")
+		}
+	}
+	l.issuerOf(c)
+}
+
+// roleChaining tells STS's own limit before it does: a role assumed with another
+// role's credentials lives an hour at most (IAM User Guide, "Role chaining").
+func (l *loader) roleChaining(c *Credential, from *Credential) {
+	if from == nil || c.Duration <= time.Hour || from.Kind != "aws-assume-role" && from.Kind != "aws-web-identity" {
+		return
+	}
+	l.wrong(&c.Duration, "1h", "agent.credentials.duration is %s: a role that is assumed with another role (%s) lives 1h at most",
+		formatDuration(c.Duration), quote(c.From))
+}
+
+// subjectOfAWS keeps apart what only one kind of subject token has.
+func (l *loader) subjectOfAWS(c *Credential, from *Credential) {
+	switch {
+	case from == nil:
+	case from.Gives() == AWSKeys && l.given(&c.SubjectTokenType):
+		l.wrong(&c.SubjectTokenType, "", "agent.credentials.subject_token_type is not for AWS keys, which are sent as a signed request: leave it out")
+	case from.Gives() == Token && l.given(&c.Region):
+		l.wrong(&c.Region, "", "agent.credentials.region is for AWS keys, and %s gives a token: leave it out", quote(c.From))
+	}
+}
+
+// issuerOf wants a URL of an issuer that is called.
+func (l *loader) issuerOf(c *Credential) {
+	if f := checkURL(c.Issuer); f != nil && c.Issuer != "" && c.Kind != "self-signed" {
+		l.wrong(&c.Issuer, f.near, "agent.credentials.issuer %s", f.message)
+	}
+}
