@@ -26,7 +26,12 @@ const patience = 30 * time.Second
 // binary is the longcase under test: LONGCASE_BINARY, or built by TestMain.
 var binary = os.Getenv("LONGCASE_BINARY")
 
-func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+func TestMain(m *testing.M) {
+	if name := os.Getenv(clientSwitch); name != "" {
+		os.Exit(beClient(name))
+	}
+	os.Exit(buildAndRun(m))
+}
 
 func buildAndRun(m *testing.M) int {
 	if binary != "" {
