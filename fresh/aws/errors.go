@@ -1,0 +1,105 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/longcase/longcase/fresh"
+	"github.com/longcase/longcase/fresh/ask"
+)
+
+const service = "STS"
+
+// What services say where new keys help (Common Errors of each API reference),
+// where waiting helps, and where a clock is wrong.
+var (
+	expiredKeys = []string{"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired", "InvalidToken",
+		"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"}
+	throttled = []string{"Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException", "RequestLimitExceeded",
+		"RequestThrottled", "SlowDown", "PriorRequestNotComplete", "ServiceUnavailable", "InternalFailure", "InternalError",
+		"IDPCommunicationError", "RequestTimeout"}
+	clockCodes = []string{"RequestTimeTooSkewed", "SignatureDoesNotMatch", "InvalidSignatureException", "RequestExpired", "AuthFailure"}
+)
+
+// clockDiffers is how far two clocks are apart before we call one wrong.
+const clockDiffers = time.Minute
+
+// read takes an error of the SDK apart.
+func read(err error) said {
+	s := said{err: err}
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		s.code, s.message = api.ErrorCode(), api.ErrorMessage()
+	}
+	var answered *smithyhttp.ResponseError
+	if errors.As(err, &answered) && answered.Response != nil && answered.Response.Response != nil {
+		h := answered.Response.Header
+		s.answer = ask.Answer{Status: answered.HTTPStatusCode(), Header: h}
+		s.answer.Date, _ = http.ParseTime(h.Get("Date"))
+	}
+	return s
+}
+
+// blames reports whether the service's code is one of these.
+func (s said) blames(codes ...string) bool { return slices.Contains(codes, s.code) }
+
+// failure is the error of a provider.
+func (s said) failure(ctx context.Context, now time.Time) error {
+	var own *fresh.Error
+	switch {
+	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return ctx.Err()
+	case errors.As(s.err, &own):
+		return own
+	case s.answer.Status == 0:
+		return &fresh.Error{Reason: fresh.Unavailable, Detail: service + " cannot be reached", Err: unaddressed(s.err)}
+	case s.answer.Status == http.StatusOK:
+		return fresh.Fail(fresh.Malformed, "%s answered what is not the XML it should be", service)
+	}
+	words := s.code
+	if s.message != "" {
+		words += ": " + s.message
+	}
+	var e *fresh.Error
+	if err := s.answer.OK(service, words); !errors.As(err, &e) {
+		return err
+	}
+	if s.blames(throttled...) || s.blames("InvalidIdentityToken") && s.says("verification key") {
+		e.Reason = fresh.Unavailable
+	}
+	e.Detail += s.clock(now)
+	return e
+}
+
+// clock names the clocks, where the service refused by time and its Date shows
+// that they disagree.
+func (s said) clock(now time.Time) string {
+	if !s.blames(clockCodes...) || s.answer.Date.IsZero() {
+		return ""
+	}
+	ahead := now.Sub(s.answer.Date).Round(time.Second)
+	switch {
+	case ahead > clockDiffers:
+		return fmt.Sprintf(" (this host's clock is %v ahead of the service's: check NTP here)", ahead)
+	case ahead < -clockDiffers:
+		return fmt.Sprintf(" (this host's clock is %v behind the service's: check NTP here)", -ahead)
+	}
+	return ""
+}
+
+// unaddressed drops what a *url.Error says round its cause.
+func unaddressed(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
