@@ -51,19 +51,26 @@ func ParseKey(data []byte) (crypto.Signer, error) {
 	return signer, nil
 }
 
+// assertionOf is what a client's assertion says.
+type assertionOf struct {
+	client, keyID, issuer string
+	algorithms            []string // that the issuer takes
+	key                   crypto.Signer
+}
+
 // assert makes the client's assertion (RFC 7523 section 3): for the issuer
 // alone, to be used once, at once.
-func assert(r Request, m metadata, now time.Time) (string, error) {
-	alg, err := Algorithm(r.Key, m.Algorithms)
+func assert(a assertionOf, now time.Time) (string, error) {
+	alg, err := Algorithm(a.key, a.algorithms)
 	if err != nil {
 		return "", err
 	}
-	signer, err := token.NewSigner("", alg, r.Key)
+	signer, err := token.NewSigner(a.keyID, alg, a.key)
 	if err != nil {
 		return "", fmt.Errorf("oauth: the client's key: %w", err)
 	}
 	claims, err := json.Marshal(map[string]any{
-		"iss": r.Client, "sub": r.Client, "aud": m.Issuer, "jti": rand.Text(),
+		"iss": a.client, "sub": a.client, "aud": a.issuer, "jti": rand.Text(),
 		"iat": now.Unix(), "exp": now.Add(assertionLife).Unix(),
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/longcase/longcase/fresh"
 	"github.com/longcase/longcase/fresh/oauth"
 	"github.com/longcase/longcase/internal/config"
 )
@@ -39,7 +41,7 @@ func tokenGetCommand(env *Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t, err := fetch(cmd.Context(), request)
+			t, err := w.fetch(cmd.Context(), request)
 			if err != nil {
 				return err
 			}
@@ -59,17 +61,17 @@ func tokenGetCommand(env *Env) *cobra.Command {
 }
 
 // request is what to ask for: by name, or by flags.
-func (w *wanted) request(cmd *cobra.Command, args []string) (oauth.Request, error) {
+func (w *wanted) request(cmd *cobra.Command, args []string) (oauth.Config, error) {
 	flags := w.issuer != "" || w.client != "" || w.aud != ""
 	switch {
 	case len(args) == 1 && flags:
-		return oauth.Request{}, &misuse{errors.New("a name and --issuer, --client, --audience exclude each other"), cmd.UseLine()}
+		return oauth.Config{}, &misuse{errors.New("a name and --issuer, --client, --audience exclude each other"), cmd.UseLine()}
 	case len(args) == 1:
 		return w.named(args[0])
 	case w.issuer == "" || w.client == "" || w.aud == "":
-		return oauth.Request{}, &misuse{errors.New("give the name of a credential, or --issuer, --client and --audience"), cmd.UseLine()}
+		return oauth.Config{}, &misuse{errors.New("give the name of a credential, or --issuer, --client and --audience"), cmd.UseLine()}
 	}
-	r := oauth.Request{Issuer: w.issuer, Client: w.client, Audience: w.aud, Now: w.env.Now}
+	r := oauth.Config{Issuer: w.issuer, Client: w.client, Audience: w.aud}
 	for _, s := range w.scopes {
 		r.Scopes = append(r.Scopes, strings.Fields(s)...)
 	}
@@ -77,7 +79,7 @@ func (w *wanted) request(cmd *cobra.Command, args []string) (oauth.Request, erro
 }
 
 // evidence reads the client's key or secret.
-func (w *wanted) evidence(r *oauth.Request) error {
+func (w *wanted) evidence(r *oauth.Config) error {
 	switch {
 	case w.keyFile != "" && w.secretFile != "":
 		return usage("--key-file and --secret-file exclude each other")
@@ -86,46 +88,48 @@ func (w *wanted) evidence(r *oauth.Request) error {
 	case w.secretFile != "":
 		return w.secret(r, config.Secret{File: w.secretFile})
 	}
-	var err error
-	r.Secret, err = w.env.clientSecret()
+	secret, err := w.env.clientSecret()
+	r.Secret = func() (string, error) { return secret, nil }
 	return err
 }
 
-func (w *wanted) key(r *oauth.Request, from config.Secret) error {
+func (w *wanted) key(r *oauth.Config, from config.Secret) error {
 	data, err := from.Read(w.env.Getenv)
 	if err != nil {
 		return &exit{exitUsage, fmt.Errorf("the client's key: %w", err)}
 	}
-	if r.Key, err = oauth.ParseKey(data); err != nil {
+	key, err := oauth.ParseKey(data)
+	if err != nil {
 		return &exit{exitUsage, fmt.Errorf("%s: %w", from, err)}
 	}
+	r.Key = func() (crypto.Signer, error) { return key, nil }
 	return nil
 }
 
-func (w *wanted) secret(r *oauth.Request, from config.Secret) error {
+func (w *wanted) secret(r *oauth.Config, from config.Secret) error {
 	data, err := from.Read(w.env.Getenv)
 	if err != nil {
 		return &exit{exitUsage, fmt.Errorf("the client secret: %w", err)}
 	}
-	r.Secret = string(data)
+	r.Secret = func() (string, error) { return string(data), nil }
 	return nil
 }
 
 // named is the request of a credential of the configuration.
-func (w *wanted) named(name string) (oauth.Request, error) {
+func (w *wanted) named(name string) (oauth.Config, error) {
 	file := w.env.configFile(w.file)
 	if file == "" {
-		return oauth.Request{}, usage("which configuration holds credential %q? give -c FILE or LONGCASE_CONFIG", name)
+		return oauth.Config{}, usage("which configuration holds credential %q? give -c FILE or LONGCASE_CONFIG", name)
 	}
 	cfg, err := load(file)
 	if err != nil {
-		return oauth.Request{}, err
+		return oauth.Config{}, err
 	}
 	c, err := credential(cfg, name)
 	if err != nil {
-		return oauth.Request{}, err
+		return oauth.Config{}, err
 	}
-	r := oauth.Request{Issuer: c.Issuer, Client: c.Client, Audience: c.Audience, Scopes: c.Scopes, Now: w.env.Now}
+	r := oauth.Config{Issuer: c.Issuer, Client: c.Client, Audience: c.Audience, Scopes: c.Scopes}
 	if c.Key.Given() {
 		return r, w.key(&r, c.Key)
 	}
@@ -146,30 +150,46 @@ func credential(cfg *config.Config, name string) (*config.Credential, error) {
 	return nil, usage("%s has no credential %q; it has %s", cfg.File, name, list(names))
 }
 
-// fetch gives the errors of a fetch their exit codes.
-func fetch(ctx context.Context, r oauth.Request) (oauth.Token, error) {
-	t, err := oauth.Fetch(ctx, r)
-	var refusal *oauth.Error
-	switch {
-	case err == nil:
-		return t, nil
-	case errors.As(err, &refusal):
-		return t, no(err)
-	case errors.Is(err, oauth.ErrUnreachable):
-		return t, unreachable(err)
-	}
-	return t, &exit{exitUsage, err}
+// gotten is a token with its end.
+type gotten struct {
+	fresh.Token
+	expires time.Time
 }
 
-func printToken(env *Env, t oauth.Token, asJSON bool) error {
+// fetch gets one token and gives the errors their exit codes.
+func (w *wanted) fetch(ctx context.Context, cfg oauth.Config) (gotten, error) {
+	now := w.env.Now()
+	c, err := oauth.ClientCredentials(cfg)(ctx, now)
+	if err == nil {
+		return gotten{c.Value, endOf(c, now)}, nil
+	}
+	told := fmt.Errorf("oauth: %w", err)
+	switch {
+	case errors.Is(err, fresh.Refused):
+		return gotten{}, no(told)
+	case errors.Is(err, fresh.Misconfigured):
+		return gotten{}, &exit{exitUsage, told}
+	}
+	return gotten{}, unreachable(told)
+}
+
+// endOf is when c ends, in the issuer's time or counted from now.
+func endOf(c fresh.Credential[fresh.Token], now time.Time) time.Time {
+	if c.Expires.IsZero() {
+		return now.Add(c.Life)
+	}
+	return c.Expires
+}
+
+func printToken(env *Env, t gotten, asJSON bool) error {
 	if !asJSON {
 		_, err := fmt.Fprintln(env.Stdout, t.Value)
 		return err
 	}
 	return printJSON(env.Stdout, struct {
 		AccessToken string    `json:"access_token"`
-		ExpiresAt   time.Time `json:"expires_at,omitzero"`
+		ExpiresAt   time.Time `json:"expires_at"`
 		TokenType   string    `json:"token_type"`
 		Scope       string    `json:"scope,omitempty"`
-	}{t.Value, t.Expires.UTC().Truncate(time.Second), t.Type, t.Scope})
+	}{t.Value, t.expires.UTC().Truncate(time.Second), t.Type, t.Scope})
 }
