@@ -17,6 +17,9 @@ import (
 const (
 	iamName     = "Google's IAM Credentials"
 	iamEndpoint = "https://iamcredentials.googleapis.com"
+
+	generateAccessToken = ":generateAccessToken"
+	generateIDToken     = ":generateIdToken"
 )
 
 // ImpersonateConfig is one service account to become, at IAM Service Account
@@ -95,12 +98,12 @@ func (c ImpersonateConfig) post(ctx context.Context, bearer fresh.Token) (ask.An
 }
 
 func (c ImpersonateConfig) target() string {
-	if c.url != "" && c.Audience == "" {
-		return c.url
-	}
-	method := ":generateAccessToken"
+	method := generateAccessToken
 	if c.Audience != "" {
-		method = ":generateIdToken"
+		method = generateIDToken
+	}
+	if c.url != "" {
+		return strings.TrimSuffix(c.url, generateAccessToken) + method
 	}
 	return endpoint(c.Endpoint, iamEndpoint, "/v1/projects/-/serviceAccounts/"+c.ServiceAccount+method)
 }
@@ -118,13 +121,17 @@ func (c ImpersonateConfig) body() []byte {
 	}
 	if request.Audience, request.Email = c.Audience, c.Audience != ""; c.Audience == "" {
 		request.Scope = orCloudPlatform(c.Scopes)
-		request.Lifetime = fmt.Sprintf("%ds", max(c.Lifetime, time.Second*0)/time.Second)
-		if c.Lifetime == 0 {
-			request.Lifetime = "3600s"
-		}
+		request.Lifetime = fmt.Sprintf("%ds", c.lifetime()/time.Second)
 	}
 	body, _ := json.Marshal(request) // strings always marshal
 	return body
+}
+
+func (c ImpersonateConfig) lifetime() time.Duration {
+	if c.Lifetime == 0 {
+		return time.Hour
+	}
+	return c.Lifetime
 }
 
 // refusal says what to do about the two refusals that people meet.
