@@ -1,7 +1,6 @@
 package command
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -36,7 +35,7 @@ func (c Config) name() string { return filepath.Base(c.Argv[0]) }
 func (c Config) run(ctx context.Context) ([]byte, error) {
 	limited, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	out, stderr := &head{most: maxOutput}, &tail{most: maxStderr}
+	out, stderr := &head{most: maxOutput, stop: cancel}, &tail{most: maxStderr}
 	cmd := c.command(limited, out, stderr)
 	err := cmd.Run()
 	if errors.Is(err, exec.ErrWaitDelay) { // what it left behind holds its output open
@@ -45,13 +44,13 @@ func (c Config) run(ctx context.Context) ([]byte, error) {
 	}
 	switch {
 	case err == nil:
-		return out.Bytes(), nil
+		return out.kept, nil
+	case out.over:
+		return nil, fresh.Fail(fresh.Malformed, "%s printed more than %d bytes", c.name(), maxOutput)
 	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return nil, ctx.Err()
 	case limited.Err() != nil:
 		return nil, fresh.Fail(fresh.Unavailable, "%s was killed: it did not end in time%s", c.name(), stderr.line())
-	case out.over:
-		return nil, fresh.Fail(fresh.Malformed, "%s printed more than %d bytes", c.name(), maxOutput)
 	}
 	return nil, c.failed(err, stderr)
 }
@@ -89,19 +88,22 @@ func (c Config) failed(err error, stderr *tail) error {
 	return &fresh.Error{Reason: fresh.Misconfigured, Detail: c.name() + " cannot be started", Err: err}
 }
 
-// head keeps the first bytes and refuses the rest.
+// head keeps the first bytes; at one too many it stops the program.
 type head struct {
-	bytes.Buffer
+	kept []byte
 	most int
 	over bool
+	stop func()
 }
 
 func (h *head) Write(p []byte) (int, error) {
-	if h.Len()+len(p) > h.most {
+	if len(h.kept)+len(p) > h.most {
 		h.over = true
+		h.stop()
 		return 0, errTooMuch
 	}
-	return h.Buffer.Write(p)
+	h.kept = append(h.kept, p...)
+	return len(p), nil
 }
 
 // tail keeps the last bytes.
