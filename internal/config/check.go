@@ -60,6 +60,9 @@ func (l *loader) listeners(cfg *Config) {
 	if cfg.Console != nil {
 		listen("console", cfg.Console, &cfg.Console.Listener)
 	}
+	if cfg.Agent != nil {
+		l.agentListeners(cfg.Agent, taken)
+	}
 }
 
 func (l *loader) listener(room string, block any, r *Listener) {

@@ -15,7 +15,7 @@ func (l *loader) agent(cfg *Config) {
 	for _, name := range slices.Sorted(maps.Keys(a.Credentials)) {
 		l.credential(name, a, cfg.Data)
 	}
-	l.cycles(a.Credentials)
+	l.chains(a.Credentials)
 	l.publishers(cfg)
 }
 
@@ -27,10 +27,12 @@ func (l *loader) credential(name string, a *Agent, data string) {
 	}
 	l.holds(c, "agent.credentials", "kind "+c.Kind, k.needs, k.takes+" kind refresh", k.keys())
 	l.source(&c.From, "from", c, a, k.from)
-	l.source(&c.Actor, "actor", c, a, []Material{Token})
+	if has(k.takes, "actor") {
+		l.source(&c.Actor, "actor", c, a, []Material{Token})
+	}
 	l.refresh(&c.Refresh)
 	l.meaning(c, a)
-	if has(k.takes, "client") || has(k.takes, "certificate") {
+	if has(k.takes, "certificate") {
 		l.clientEvidence(c)
 	}
 	if has(k.takes, "state") && c.State == "" {
@@ -86,28 +88,51 @@ func materials(list []Material) string {
 	return strings.Join(texts, " or ")
 }
 
-// cycles refuses a credential that is got with itself, each ring once.
-func (l *loader) cycles(credentials map[string]*Credential) {
-	done := map[string]bool{}
-	var walk func(name string, path []string)
-	walk = func(name string, path []string) {
-		c := credentials[name]
-		if c == nil || done[name] {
-			return
-		}
-		for _, ref := range []*string{&c.From, &c.Actor} {
-			ring := append(slices.Clone(path), name)
-			if i := slices.Index(ring, *ref); i >= 0 {
-				l.wrong(ref, "", "agent.credentials: %s is got with itself: %s", quote(*ref), strings.Join(append(ring[i:], *ref), " <- "))
-				continue
-			}
-			walk(*ref, ring)
-		}
-		done[name] = true
-	}
+// maxChain bounds the links of a chain, the credential itself included.
+const maxChain = 16
+
+// chains refuses a credential that is got with itself, each ring once, and
+// chains that are too long.
+func (l *loader) chains(credentials map[string]*Credential) {
+	w := &walker{l: l, credentials: credentials, links: map[string]int{}, at: map[string]int{}}
 	for _, name := range slices.Sorted(maps.Keys(credentials)) {
-		walk(name, nil)
+		w.walk(name)
 	}
+}
+
+// walker follows chains to their sources, each credential once.
+type walker struct {
+	l           *loader
+	credentials map[string]*Credential
+	links       map[string]int // of the chains that are walked
+	path        []string       // being walked
+	at          map[string]int // where in path
+}
+
+// walk returns how many links the chain of name has.
+func (w *walker) walk(name string) int {
+	c := w.credentials[name]
+	if links, done := w.links[name]; done || c == nil {
+		return links
+	}
+	w.at[name] = len(w.path)
+	w.path = append(w.path, name)
+	links := 1
+	for _, ref := range []*string{&c.From, &c.Actor} {
+		if i, ring := w.at[*ref]; ring {
+			names := append(slices.Clone(w.path[i:]), *ref)
+			w.l.wrong(ref, "", "agent.credentials: %s is got with itself: %s", quote(*ref), strings.Join(names, " <- "))
+			continue
+		}
+		links = max(links, w.walk(*ref)+1)
+	}
+	w.path = w.path[:len(w.path)-1]
+	delete(w.at, name)
+	w.links[name] = links
+	if links == maxChain+1 {
+		w.l.wrong(&c.From, "", "agent.credentials: the chain of %s has more than %d links", quote(name), maxChain)
+	}
+	return links
 }
 
 // refresh wants a renewal that begins before everyone has to wait for it.
@@ -144,6 +169,25 @@ func (l *loader) clientEvidence(c *Credential) {
 	}
 }
 
+// agentListeners wants addresses that no other room listens on.
+func (l *loader) agentListeners(a *Agent, taken map[string]string) {
+	free := func(listen *string, block any, path string) {
+		if other := taken[*listen]; other != "" && !strings.HasSuffix(*listen, ":0") {
+			at := block
+			if l.given(listen) {
+				at = listen
+			}
+			l.wrong(at, "", "%s: %s listens on %s already", path, other, *listen)
+		}
+	}
+	if l.given(&a.Listen) || len(a.Publish) > 0 {
+		free(&a.Listen, a, "agent.listen")
+	}
+	for i := range a.Publish {
+		free(&a.Publish[i].Listen, nil, "agent.publish.listen")
+	}
+}
+
 func (l *loader) publishers(cfg *Config) {
 	a := cfg.Agent
 	taken := map[string]string{} // form and place -> credential
@@ -157,7 +201,7 @@ func (l *loader) publishers(cfg *Config) {
 		l.published(p, a, f)
 		l.settlePublisher(p, cfg)
 		place := p.place(f, a)
-		if other := taken[place]; other != "" {
+		if other := taken[place]; other != "" && !strings.HasSuffix(place, ":0") {
 			l.wrong(&p.As, "", "agent.publish: %s has %s already: give one of them a listen of its own", other, place)
 		}
 		taken[place] = p.Credential

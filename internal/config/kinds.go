@@ -17,8 +17,7 @@ const (
 	AWSSession Material = "an IMDSv2 session token"
 )
 
-// kind is what a credential of one kind is written with. One word stands in for
-// the keys that several kinds share.
+// kind is what a credential of one kind is written with.
 type kind struct {
 	needs string // keys it cannot do without
 	takes string // keys it may have beside; every kind takes refresh
@@ -26,8 +25,8 @@ type kind struct {
 	gives Material
 }
 
-// client is how a client proves who it is; see clientEvidence.
-const client = " client secret key certificate"
+// proof is how a client proves who it is; see clientEvidence.
+const proof = " secret key certificate"
 
 // kinds is the table of the kinds, in the order in which chains grow. It is read
 // only.
@@ -53,10 +52,10 @@ var kinds = map[string]kind{
 	"azure-workload-identity": {needs: "from tenant client", takes: "endpoint resource scopes",
 		from: []Material{Token}, gives: Token},
 
-	"oauth2":         {needs: "issuer client audience", takes: "endpoint scopes" + client, gives: Token},
-	"oauth2-refresh": {needs: "issuer client", takes: "endpoint audience scopes refresh_token state" + client, gives: Token},
-	"device":         {needs: "issuer client", takes: "endpoint audience scopes state" + client, gives: Token},
-	"token-exchange": {needs: "from issuer audience", takes: "endpoint actor scopes subject_token_type" + client,
+	"oauth2":         {needs: "issuer client audience", takes: "endpoint scopes" + proof, gives: Token},
+	"oauth2-refresh": {needs: "issuer client", takes: "endpoint audience scopes refresh_token state" + proof, gives: Token},
+	"device":         {needs: "issuer client", takes: "endpoint audience scopes state" + proof, gives: Token},
+	"token-exchange": {needs: "from issuer audience", takes: "endpoint actor scopes subject_token_type client" + proof,
 		from: []Material{Token}, gives: Token},
 
 	"jwt-file":    {needs: "path", gives: Token},

@@ -240,6 +240,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("issuer:\n  url: https://issuer.test\n  lifetimes:\n    acces: 10m\n")
 	f.Add("a: &a [*a]\n---\nb: !!binary x")
 	f.Add("issuer: {url: https://i.test, clients: [{id: a, authenticate: none, grants: [refresh_token, authorization_code]}]}")
+	f.Add("agent: {credentials: {" + sources + ", a: {kind: token-exchange, from: b, actor: a, issuer: https://i.test, audience: a}, b: {kind: google-sts, from: a, audience: a}}, publish: [{credential: a, as: imds}]}")
 	f.Add("data: \"${HOME}\"\nkeys: {encrypt_with: {file: }}\n? [x]\n: y")
 	f.Fuzz(func(t *testing.T, text string) {
 		if len(text) > MaxSize {
@@ -266,6 +267,7 @@ func FuzzParse(f *testing.F) {
 
 func checkEnds(t *testing.T, cfg *Config) {
 	t.Helper()
+	checkChains(t, cfg.Agent)
 	if cfg.Issuer == nil {
 		return
 	}
@@ -279,6 +281,24 @@ func checkEnds(t *testing.T, cfg *Config) {
 		}
 		if slices.ContainsFunc(c.Audiences, func(a string) bool { return strings.Contains(a, "*") }) {
 			t.Errorf("client %q has a wildcard audience", c.ID)
+		}
+	}
+}
+
+// checkChains follows every credential to its source: it ends, and each link
+// gets what it is made with.
+func checkChains(t *testing.T, a *Agent) {
+	t.Helper()
+	if a == nil {
+		return
+	}
+	for name, c := range a.Credentials {
+		for links := 0; c.From != ""; links++ {
+			above := a.Credentials[c.From]
+			if above == nil || links > maxChain || !slices.Contains(kinds[c.Kind].from, above.Gives()) {
+				t.Fatalf("the chain of %q breaks at %+v", name, c)
+			}
+			c = above
 		}
 	}
 }
