@@ -12,7 +12,9 @@ import (
 )
 
 // used is the lease that a call was made with.
-type used struct{ atomic.Pointer[fresh.Lease[fresh.Token]] }
+type used struct {
+	atomic.Pointer[fresh.Lease[fresh.Token]]
+}
 
 type usedKey struct{}
 
