@@ -26,6 +26,9 @@ type endpoints struct {
 	DeviceEndpoint string `json:"device_authorization_endpoint"` // RFC 8628 section 4
 }
 
+func (m metadata) token() string  { return m.TokenEndpoint }
+func (m metadata) device() string { return m.DeviceEndpoint }
+
 // mutual is m as a client with a certificate sees it.
 func (m metadata) mutual() metadata {
 	if m.Aliases.TokenEndpoint != "" {

@@ -12,10 +12,10 @@ import (
 
 // proof is what shows the service who the client is.
 type proof struct {
-	form        url.Values // to be added
-	basic       string     // the secret of client_secret_basic
-	certificate *tls.Certificate
-	http        *http.Client
+	form   url.Values   // to be added
+	basic  string       // the secret of client_secret_basic
+	mutual bool         // http holds a certificate
+	http   *http.Client // to ask through
 }
 
 // prove makes the client's proof (RFC 6749 section 2.3, RFC 7523, RFC 8705) from
@@ -29,7 +29,7 @@ func (s *service) prove(m metadata, now time.Time) (proof, error) {
 	case s.cfg.Key != nil:
 		err = p.assertion(s.cfg, m, now)
 	case s.cfg.Certificate != nil:
-		err = p.mutual(s.cfg)
+		err = p.certificate(s.cfg)
 	}
 	if p.basic == "" {
 		set(p.form, "client_id", s.cfg.Client)
@@ -67,9 +67,9 @@ func (p *proof) assertion(cfg Config, m metadata, now time.Time) error {
 	return nil
 }
 
-// mutual gives the certificate a client of its own that keeps no connection: a
+// certificate gives the certificate a client of its own that keeps no connection: a
 // connection in hand would speak with the certificate of yesterday.
-func (p *proof) mutual(cfg Config) error {
+func (p *proof) certificate(cfg Config) error {
 	cert, err := cfg.Certificate()
 	if err != nil {
 		return unreadable("certificate", err)
@@ -86,7 +86,7 @@ func (p *proof) mutual(cfg Config) error {
 	t.TLSClientConfig.GetClientCertificate = nil
 	c := *cfg.HTTP
 	c.Transport = t
-	p.certificate, p.http = &cert, &c
+	p.mutual, p.http = true, &c
 	return nil
 }
 

@@ -2,10 +2,13 @@ package oauth
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/longcase/longcase/fresh"
@@ -38,59 +41,75 @@ func misconfigured(err error) error {
 
 // token asks the token endpoint.
 func (s *service) token(ctx context.Context, form url.Values, now time.Time) (granted, error) {
-	a, err := s.ask(ctx, func(m metadata) string { return m.TokenEndpoint }, form, now)
+	q, err := s.prepare(ctx, metadata.token, form, now)
 	if err != nil {
 		return granted{}, err
 	}
-	got, err := readGranted(a)
-	if err != nil {
-		s.forget()
-	}
-	return got, err
+	return s.granted(q)
 }
 
-// ask posts form, with the client's proof, to one of the service's endpoints.
-// After a failure the metadata is read anew: the service may have moved.
-func (s *service) ask(ctx context.Context, at func(metadata) string, form url.Values, now time.Time) (ask.Answer, error) {
+// request is one that is ready to be sent.
+type request struct {
+	*http.Request
+	http    *http.Client
+	secrets []string    // that no error may repeat
+	left    atomic.Bool // something may have reached the service
+	status  int         // of the answer
+}
+
+// prepare makes a request of form, with the client's proof, to one of the
+// service's endpoints.
+func (s *service) prepare(ctx context.Context, at func(metadata) string, form url.Values, now time.Time) (*request, error) {
 	if s.wrong != nil {
-		return ask.Answer{}, s.wrong
+		return nil, s.wrong
 	}
 	m, err := s.find(ctx)
 	if err != nil {
-		return ask.Answer{}, err
+		return nil, err
 	}
-	a, err := s.post(ctx, m, at, form, now)
+	p, err := s.prove(m, now)
+	if err != nil {
+		return nil, err
+	}
+	if p.mutual {
+		m = m.mutual()
+	}
+	maps.Copy(form, p.form)
+	q := &request{http: p.http, secrets: append(secretsOf(form), p.basic)}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { q.left.Store(true) }})
+	q.Request, err = http.NewRequestWithContext(ctx, http.MethodPost, at(m), strings.NewReader(form.Encode()))
+	if err != nil || at(m) == "" {
+		return nil, fresh.Fail(fresh.Misconfigured, "%s names no such endpoint: %s", theService, s.cfg.Issuer)
+	}
+	q.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	q.Header.Set("Accept", "application/json")
+	if p.basic != "" {
+		q.SetBasicAuth(url.QueryEscape(s.cfg.Client), url.QueryEscape(p.basic))
+	}
+	return q, nil
+}
+
+// send sends q once. After a failure the metadata is read anew: the service may
+// have moved.
+func (s *service) send(q *request) (ask.Answer, error) {
+	a, err := ask.Do(q.http, q.Request, theService)
+	q.status = a.Status
+	if err == nil {
+		err = refusal(a, q.secrets)
+	}
 	if err != nil {
 		s.forget()
 	}
 	return a, err
 }
 
-func (s *service) post(ctx context.Context, m metadata, at func(metadata) string, form url.Values, now time.Time) (ask.Answer, error) {
-	p, err := s.prove(m, now)
+// granted sends q and reads the token.
+func (s *service) granted(q *request) (granted, error) {
+	a, err := s.send(q)
 	if err != nil {
-		return ask.Answer{}, err
+		return granted{}, err
 	}
-	if p.certificate != nil {
-		m = m.mutual()
-	}
-	for name, values := range p.form {
-		form[name] = values
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at(m), strings.NewReader(form.Encode()))
-	if err != nil {
-		return ask.Answer{}, fresh.Fail(fresh.Misconfigured, "an endpoint of %s is not a URL", theService)
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
-	if p.basic != "" {
-		req.SetBasicAuth(url.QueryEscape(s.cfg.Client), url.QueryEscape(p.basic))
-	}
-	a, err := ask.Do(p.http, req, theService)
-	if err != nil {
-		return ask.Answer{}, err
-	}
-	return a, refusal(a, append(secretsOf(form), p.basic))
+	return readGranted(a)
 }
 
 // find returns the metadata: as configured, as known, or as read now.

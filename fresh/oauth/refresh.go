@@ -1,0 +1,239 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/longcase/longcase/fresh"
+)
+
+// ErrSignIn says that no refresh token is left that could work: a person must
+// sign in again.
+var ErrSignIn = errors.New("a person must sign in again")
+
+// answerWithin bounds the wait for an answer to a refresh token that was sent.
+const answerWithin = 20 * time.Second
+
+// Refresh returns a provider of tokens for whoever signed in once (RFC 6749
+// section 6). The refresh token may rotate: each answer replaces it in the state
+// file before the access token is handed out, and processes that share the file
+// take turns and share the access token.
+//
+// Before a refresh token is sent, the file says so. If no answer was kept, because
+// the process died or the answer was lost, the same token is sent once more only
+// while the service's grace lasts; then, since it may have been used up, it is
+// never sent again, and a person must sign in (ErrSignIn). A service without a
+// grace takes such a repeat for theft and ends the session.
+func Refresh(cfg Config, state State) fresh.Root[fresh.Token] {
+	r := newRefresher(cfg, state)
+	if r.wrong == nil && (state.File == "" || cfg.Client == "") {
+		r.wrong = fresh.Fail(fresh.Misconfigured, "a refresh token needs a client and a state file")
+	}
+	return r.fetch
+}
+
+// refresher keeps one refresh token.
+type refresher struct {
+	*service
+	state State
+	vault *vault
+	of    string // record.Of
+	want  string // access.Want
+	last  string // the access token handed out last, hashed; guarded by the vault's lock
+}
+
+func newRefresher(cfg Config, state State) *refresher {
+	if state.Grace == 0 {
+		state.Grace = usualGrace
+	}
+	form := cfg.form("")
+	return &refresher{
+		service: newService(cfg), state: state, vault: newVault(state.File),
+		of: hash(cfg.Issuer, cfg.TokenEndpoint, cfg.Client), want: hash(form.Encode()),
+	}
+}
+
+func (r *refresher) fetch(ctx context.Context, _ time.Time) (fresh.Credential[fresh.Token], error) {
+	if r.wrong != nil {
+		return fresh.Credential[fresh.Token]{}, r.wrong
+	}
+	release, err := r.vault.lock(ctx)
+	if err != nil {
+		return fresh.Credential[fresh.Token]{}, err
+	}
+	defer release()
+	rec, err := r.open()
+	if err != nil {
+		return fresh.Credential[fresh.Token]{}, err
+	}
+	if c, ok := r.shared(rec); ok {
+		return c, nil
+	}
+	return r.renew(ctx, rec)
+}
+
+// open reads the state and begins it anew where the seed is a new one. A seed
+// that was ever used before is an old token.
+func (r *refresher) open() (record, error) {
+	rec, err := r.vault.load()
+	if err != nil {
+		return rec, err
+	}
+	if rec.Of != "" && rec.Of != r.of {
+		return rec, fresh.Fail(fresh.Misconfigured, "state file %s belongs to another client or service: give each its own", r.vault.file)
+	}
+	rec.Of = r.of
+	if r.state.Seed == nil {
+		return rec, nil
+	}
+	seed, err := r.state.Seed()
+	if err != nil || seed == "" {
+		if len(rec.Seeds) > 0 {
+			return rec, nil
+		}
+		return rec, &fresh.Error{Reason: fresh.Misconfigured, Detail: "the first refresh token cannot be read", Err: err}
+	}
+	if name := hash(seed); !slices.Contains(rec.Seeds, name) {
+		seeds := append(rec.Seeds, name)
+		rec = record{Of: r.of, Seeds: seeds[max(0, len(seeds)-maxSeeds):], Refresh: seed}
+	}
+	return rec, nil
+}
+
+// shared is the access token that another process got meanwhile, if it is new to
+// this one and has most of its life before it.
+func (r *refresher) shared(rec record) (fresh.Credential[fresh.Token], bool) {
+	a := rec.Access
+	if a == nil || a.Want != r.want || r.last == hash(a.Value) || a.left(r.cfg.Now()) <= a.Life/2 {
+		return fresh.Credential[fresh.Token]{}, false
+	}
+	r.last = hash(a.Value)
+	return fresh.Credential[fresh.Token]{Value: fresh.Token{Value: a.Value, Type: a.Type, Scope: a.Scope}, Expires: a.Expires}, true
+}
+
+// renew sends the refresh token.
+func (r *refresher) renew(ctx context.Context, rec record) (fresh.Credential[fresh.Token], error) {
+	none := fresh.Credential[fresh.Token]{}
+	if rec.Refresh == "" {
+		return none, signIn("%s", firstOf(rec.Refused, "there is no refresh token yet"))
+	}
+	if err := r.settle(ctx, rec); err != nil {
+		return none, err
+	}
+	form := r.cfg.form("refresh_token")
+	form.Set("refresh_token", rec.Refresh)
+	sent := r.cfg.Now()
+	// An answer that nobody waits for is a token lost: it is waited for, whatever
+	// ctx says.
+	patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWithin)
+	defer cancel()
+	q, err := r.prepare(patient, metadata.token, form, sent)
+	if err != nil {
+		return none, err
+	}
+	before := rec
+	if rec.Tried.IsZero() {
+		rec.Tried = sent
+	}
+	rec.Again = sent
+	if err := r.vault.save(rec); err != nil {
+		return none, err
+	}
+	got, err := r.granted(q)
+	if err != nil {
+		return none, r.failed(before, rec, q, err)
+	}
+	return r.keep(rec, got, sent)
+}
+
+// settle judges whether a token whose last use has no answer may be sent again,
+// and first lets a request that is still under way, from a process that died,
+// arrive.
+func (r *refresher) settle(ctx context.Context, rec record) error {
+	if rec.Tried.IsZero() || rec.Kept || r.state.Grace < 0 {
+		return nil
+	}
+	now := r.cfg.Now()
+	if since := now.Sub(rec.Tried); since < 0 || since > r.state.Grace*3/4 {
+		return signIn("the refresh begun at %s has no answer, the service may have used the refresh token up, and its grace of %s is over",
+			rec.Tried.UTC().Format(time.RFC3339), r.state.Grace)
+	}
+	return sleep(ctx, rec.Again.Add(r.state.Grace/60).Sub(now))
+}
+
+// failed keeps what is known after a refresh without a token.
+func (r *refresher) failed(before, tried record, q *request, err error) error {
+	var no *Error
+	switch {
+	case errors.As(err, &no) && no.Code == "invalid_grant":
+		why := "the service no longer takes the refresh token (" + no.Error() + ")"
+		if !before.Tried.IsZero() {
+			why += "; the answer to an earlier refresh was lost"
+		}
+		err = signIn("%s", why)
+		return errors.Join(err, r.vault.save(record{Of: tried.Of, Seeds: tried.Seeds, Refused: why}))
+	case !q.left.Load() || unused(err, q.status):
+		return errors.Join(err, r.vault.save(before))
+	}
+	return err
+}
+
+// unused reports whether a service that answered so has not used the refresh
+// token: it refused for another reason, or had no time.
+func unused(err error, status int) bool {
+	return errors.Is(err, fresh.Refused) || status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
+}
+
+// keep writes what was answered, before anyone gets it.
+func (r *refresher) keep(rec record, got granted, sent time.Time) (fresh.Credential[fresh.Token], error) {
+	rec.Kept = got.refresh == "" || got.refresh == rec.Refresh
+	rec.Refresh = firstOf(got.refresh, rec.Refresh)
+	rec.Tried, rec.Again, rec.Refused, rec.Device = time.Time{}, time.Time{}, "", nil
+	life := lifeOf(got.Credential, sent)
+	rec.Access = &access{Want: r.want, Value: got.Value.Value, Type: got.Value.Type, Scope: got.Value.Scope, Life: life, Expires: sent.Add(life)}
+	if err := r.vault.save(rec); err != nil {
+		return fresh.Credential[fresh.Token]{}, err
+	}
+	r.last = hash(got.Value.Value)
+	return got.Credential, nil
+}
+
+// lifeOf is c's life from sent on. Where only an end is known, it is measured by
+// the service's own clock if that is known.
+func lifeOf(c fresh.Credential[fresh.Token], sent time.Time) time.Duration {
+	switch {
+	case c.Expires.IsZero():
+		return c.Life
+	case !c.Date.IsZero():
+		return c.Expires.Sub(c.Date) - time.Second // the resolution of Date
+	}
+	return c.Expires.Sub(sent)
+}
+
+func signIn(format string, args ...any) error {
+	return &fresh.Error{Reason: fresh.Refused, Detail: fmt.Sprintf(format, args...), Err: ErrSignIn}
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
