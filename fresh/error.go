@@ -1,6 +1,7 @@
 package fresh
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -29,18 +30,32 @@ type Error struct {
 	Reason     Reason
 	Detail     string
 	RetryAfter time.Duration // the service's own wish (Retry-After); zero: none
+	Next       time.Time     // no attempt before; a provider leaves it zero
 	Err        error         // the cause; the parent's error where that failed
 }
 
 func (e *Error) Error() string {
+	if e.Next.IsZero() {
+		return e.text()
+	}
+	return e.text() + "; next attempt at " + e.Next.Format("15:04:05.0Z07:00")
+}
+
+// text is the error without the time of the next attempt, which is said once.
+func (e *Error) text() string {
 	s := e.Detail
-	switch {
-	case s == "" && e.Err != nil:
-		s = e.Err.Error()
-	case s == "":
+	if e.Err != nil {
+		cause := e.Err.Error()
+		if inner, ok := e.Err.(*Error); ok { //nolint:errorlint // only the direct cause is spelled here
+			cause = inner.text()
+		}
+		if s != "" {
+			s += ": "
+		}
+		s += cause
+	}
+	if s == "" {
 		s = e.Reason.Error()
-	case e.Err != nil:
-		s += ": " + e.Err.Error()
 	}
 	if e.Layer != "" {
 		s = e.Layer + ": " + s
@@ -61,31 +76,17 @@ func Fail(reason Reason, format string, args ...any) *Error {
 	return &Error{Reason: reason, Detail: fmt.Sprintf(format, args...)}
 }
 
-// blame is an error with the lease that caused it.
-type blame struct {
-	node       node
-	generation uint64
-	err        error
-}
-
-func (b *blame) Error() string { return b.err.Error() }
-func (b *blame) Unwrap() error { return b.err }
-
-// Blame says that err happened because of lease: its layer is to be renewed, and
-// what failed may then be repeated. The lease is one that a fetch was given.
-func Blame[P comparable](lease Lease[P], err error) error {
-	if lease.of == nil || err == nil {
-		return err
+// named is err as the failure of the layer called name, without blame.
+func named(name string, err error) *Error {
+	if b, ok := err.(*blame); ok { //nolint:errorlint // what wraps a blame keeps its words
+		err = b.err
 	}
-	return &blame{node: lease.of, generation: lease.Generation, err: err}
-}
-
-func blamed(err error) *blame {
-	var b *blame
-	if errors.As(err, &b) {
-		return b
+	if e, ok := err.(*Error); ok && e.Layer == "" { //nolint:errorlint // what wraps an *Error keeps its words
+		own := *e
+		own.Layer = name
+		return &own
 	}
-	return nil
+	return &Error{Layer: name, Reason: reasonOf(err), RetryAfter: wishOf(err), Err: err}
 }
 
 func reasonOf(err error) Reason {
@@ -94,4 +95,19 @@ func reasonOf(err error) Reason {
 		return r
 	}
 	return Unavailable
+}
+
+// wishOf is the Retry-After of the service that a provider asked, not that of a
+// parent's service.
+func wishOf(err error) time.Duration {
+	var e *Error
+	if errors.As(err, &e) && e.Layer == "" {
+		return e.RetryAfter
+	}
+	return 0
+}
+
+// isContext reports whether err says only that a context ended.
+func isContext(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -2,7 +2,6 @@ package fresh
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -11,47 +10,72 @@ import (
 	"github.com/longcase/longcase/token"
 )
 
-// maxDepth bounds a chain: each level may double the requests of a renewal.
-const maxDepth = 16
+const (
+	maxDepth = 16              // of a chain
+	tries    = 4               // renewals that one Get waits for, where each is refused or over at once
+	patience = 5 * time.Second // for a renewal while the lease in hand still serves, at most
+)
 
-// node is a layer of any type.
+// node is a layer of any type, as its children see it. A child may hold its own
+// lock when it calls; a layer never calls a child.
 type node interface {
 	name() string
 	depth() int
-	invalidate(generation uint64) bool
+	ready(now token.Instant) bool
+	nextTry() token.Instant
+	watch(chan<- struct{})
+	unwatch(chan<- struct{})
 }
 
 // Layer keeps one lease fresh. Its methods may be called concurrently. A layer
 // that nobody asks does nothing, unless Run keeps it warm.
 type Layer[T comparable] struct {
+	held  atomic.Pointer[held[T]] // nil: none yet, or the last one was refused or is over
+	clock clock
+
 	policy  Policy
 	wrong   error // why this layer can never work
 	level   int
 	parents []node
 	fetch   Root[T]
 
-	held atomic.Pointer[held[T]] // nil: none yet, or the last one was refused
-
-	mu         sync.Mutex
+	mu         sync.Mutex // guards what follows, and every Store to held
 	flight     *flight[T] // the renewal under way
-	generation uint64
-	refused    uint64        // the newest generation that was refused
-	failures   int           // in a row
-	retry      token.Instant // no attempt before
-	lastErr    error
+	stuck      bool       // a fetch did not return in time and still runs
+	last       *held[T]   // the newest lease, although refused or over
+	generation uint64     // of the newest lease
+	refused    uint64     // the newest generation that was refused
+	guard      guard
+	failure    failure
+	stats      stats
+
+	watchers   []chan<- struct{} // of those who Run
+	warm       int               // Runs of this layer
+	events     []Event           // not yet told
+	delivering bool
+}
+
+// failure is how a layer stands after renewals that failed.
+type failure struct {
+	count int           // in a row, of this layer's own; those of a parent do not count
+	err   error         // the last one's; nil: none
+	retry token.Instant // no attempt before
+	by    node          // the parent that failed: no attempt before it is ready
 }
 
 // held is the lease in hand.
 type held[T comparable] struct {
+	quick
 	lease Lease[T]
 	schedule
+	idle bool // a fetch brought nothing newer
 }
 
-// flight is one renewal; lease and err are set before done is closed.
-type flight[T comparable] struct {
-	done  chan struct{}
-	lease Lease[T]
-	err   error
+func hold[T comparable](lease Lease[T], s schedule) *held[T] {
+	if !s.endless {
+		lease.Expires = s.end.Wall
+	}
+	return &held[T]{quick: s.quick(), lease: lease, schedule: s}
 }
 
 // New returns a layer that stands on no other.
@@ -62,7 +86,7 @@ func New[T comparable](fetch Root[T], policy Policy) *Layer[T] {
 // From returns a layer whose renewals take a lease of parent.
 func From[P, T comparable](parent *Layer[P], fetch Fetch[P, T], policy Policy) *Layer[T] {
 	return newLayer([]node{parent}, func(ctx context.Context, now time.Time) (Credential[T], error) {
-		from, err := parent.Get(ctx)
+		from, err := of(ctx, parent)
 		if err != nil {
 			return Credential[T]{}, err
 		}
@@ -75,11 +99,11 @@ func From[P, T comparable](parent *Layer[P], fetch Fetch[P, T], policy Policy) *
 func Join[P, Q, T comparable](first *Layer[P], second *Layer[Q],
 	fetch func(ctx context.Context, first Lease[P], second Lease[Q], now time.Time) (Credential[T], error), policy Policy) *Layer[T] {
 	return newLayer([]node{first, second}, func(ctx context.Context, now time.Time) (Credential[T], error) {
-		one, err := first.Get(ctx)
+		one, err := of(ctx, first)
 		if err != nil {
 			return Credential[T]{}, err
 		}
-		two, err := second.Get(ctx)
+		two, err := of(ctx, second)
 		if err != nil {
 			return Credential[T]{}, err
 		}
@@ -87,13 +111,38 @@ func Join[P, Q, T comparable](first *Layer[P], second *Layer[Q],
 	}, policy)
 }
 
+// of is a lease of a parent, for the length of a renewal.
+func of[P comparable](ctx context.Context, parent *Layer[P]) (Lease[P], error) {
+	lease, err := parent.Get(ctx)
+	if err == nil {
+		return lease, nil
+	}
+	if isContext(err) && ctx.Err() != nil {
+		err = &Error{Reason: Unavailable, Detail: "waited too long for " + parent.name(), Err: err}
+	}
+	return lease, &parental{parent, err}
+}
+
+// parental is the failure of a parent, met by a child.
+type parental struct {
+	by  node
+	err error
+}
+
+func (p *parental) Error() string { return p.err.Error() }
+func (p *parental) Unwrap() error { return p.err }
+
 func newLayer[T comparable](parents []node, fetch Root[T], policy Policy) *Layer[T] {
-	l := &Layer[T]{policy: policy.withDefaults(), wrong: policy.Check(), parents: parents, fetch: fetch}
+	l := &Layer[T]{policy: policy.withDefaults(), clock: clock{policy.Now}, parents: parents, fetch: fetch}
+	wrong := policy.Check()
 	for _, p := range parents {
 		l.level = max(l.level, p.depth()+1)
 	}
 	if l.level >= maxDepth {
-		l.wrong = Fail(Misconfigured, "a chain of more than %d layers", maxDepth)
+		wrong = Fail(Misconfigured, "a chain of more than %d layers", maxDepth)
+	}
+	if wrong != nil {
+		l.wrong = &Error{Layer: l.policy.Name, Reason: Misconfigured, Err: wrong}
 	}
 	return l
 }
@@ -101,180 +150,86 @@ func newLayer[T comparable](parents []node, fetch Root[T], policy Policy) *Layer
 func (l *Layer[T]) name() string { return l.policy.Name }
 func (l *Layer[T]) depth() int   { return l.level }
 
+// String names the layer.
+func (l *Layer[T]) String() string { return fmt.Sprintf("layer %s", l.policy.Name) }
+
 // Get returns a lease that is not over. A lease in hand costs one reading of the
 // clock; else Get waits for the one renewal under way, or until ctx ends, which
-// ends nothing for others. The error is an *Error or ctx's.
+// ends nothing for others. While renewals fail, Get returns the lease in hand
+// until its end, and then the last failure at once. The error is an *Error or
+// ctx's.
 func (l *Layer[T]) Get(ctx context.Context) (Lease[T], error) {
-	now := l.policy.Now()
-	h := l.held.Load()
-	if h != nil {
+	if h := l.held.Load(); h != nil && h.hit(l.clock.numbers()) {
+		return h.lease, nil
+	}
+	return l.get(ctx)
+}
+
+// get is Get where the lease in hand has to be looked at closely.
+func (l *Layer[T]) get(ctx context.Context) (Lease[T], error) {
+	now := l.clock.now()
+	if h := l.inHand(now); h != nil {
 		switch h.decide(now) {
 		case use:
 			return h.lease, nil
 		case renewAhead:
-			l.board(now, true)
+			_, _ = l.board(now, false)
 			return h.lease, nil
 		}
 	}
 	return l.wait(ctx, now)
 }
 
-// wait joins the renewal under way, or begins one, and waits.
+// inHand is the lease in hand, its schedule drawn again if the clocks parted.
+func (l *Layer[T]) inHand(now token.Instant) *held[T] {
+	h := l.held.Load()
+	if h == nil || !h.drifted(now) {
+		return h
+	}
+	again := hold(h.lease, h.redrawn(now))
+	again.idle = h.idle
+	if l.held.CompareAndSwap(h, again) {
+		return again
+	}
+	return l.held.Load()
+}
+
+// alive is the lease in hand if it is not over.
+func (l *Layer[T]) alive() *held[T] {
+	now := l.clock.now()
+	if h := l.inHand(now); h != nil && h.decide(now) != ended {
+		return h
+	}
+	return nil
+}
+
+// wait joins the renewal under way, or begins one, until there is a lease.
 func (l *Layer[T]) wait(ctx context.Context, now token.Instant) (Lease[T], error) {
-	f, err := l.board(now, false)
-	if err != nil {
-		return l.stillGood(err)
-	}
-	select {
-	case <-f.done:
-		if f.err != nil {
-			return l.stillGood(f.err)
+	for range tries {
+		f, err := l.board(now, true)
+		if f != nil {
+			err = f.await(ctx, l.patience(now))
 		}
-		return f.lease, nil
-	case <-ctx.Done():
-		return l.stillGood(ctx.Err())
-	}
-}
-
-// stillGood is the lease in hand, if it is not over, where a renewal failed.
-func (l *Layer[T]) stillGood(err error) (Lease[T], error) {
-	if h := l.held.Load(); h != nil && h.decide(l.policy.Now()) != ended {
-		return h.lease, nil
-	}
-	return Lease[T]{}, err
-}
-
-// board returns the renewal under way, or begins one. During a backoff it
-// returns the last failure.
-func (l *Layer[T]) board(now token.Instant, ahead bool) (*flight[T], error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.wrong != nil {
-		return nil, &Error{Layer: l.policy.Name, Reason: Misconfigured, Err: l.wrong}
-	}
-	if l.flight != nil {
-		return l.flight, nil
-	}
-	if l.failures > 0 && !now.Reached(l.retry) {
-		return nil, l.lastErr
-	}
-	l.flight = &flight[T]{done: make(chan struct{})}
-	go l.fly(l.flight, ahead)
-	return l.flight, nil
-}
-
-// Invalidate says that lease was refused although it is not over. The next Get
-// renews it. It reports whether another lease can be had: false for one that
-// this layer did not make, and while too many have been refused in a row.
-func (l *Layer[T]) Invalidate(lease Lease[T]) bool {
-	if lease.of != node(l) {
-		return false
-	}
-	return l.invalidate(lease.Generation)
-}
-
-func (l *Layer[T]) invalidate(generation uint64) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if generation < l.generation || l.refused == generation {
-		return true // replaced, or about to be
-	}
-	l.refused = generation
-	l.held.Store(nil)
-	l.observe(Event{Kind: RefusedLease})
-	return true
-}
-
-// fly makes one renewal.
-func (l *Layer[T]) fly(f *flight[T], ahead bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), l.policy.Timeout)
-	defer cancel()
-	sent := l.policy.Now()
-	c, err := l.attempt(ctx, sent)
-	if b := blamed(err); b != nil && b.node.invalidate(b.generation) {
-		sent = l.policy.Now()
-		c, err = l.attempt(ctx, sent)
-	}
-	l.land(f, c, err, sent, ahead)
-}
-
-// attempt fetches once. A panic of the provider is an error of this layer.
-func (l *Layer[T]) attempt(ctx context.Context, sent token.Instant) (c Credential[T], err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = Fail(Panicked, "the provider panicked: %v", p)
+		if h := l.alive(); h != nil {
+			return h.lease, nil
 		}
-	}()
-	return l.fetch(ctx, sent.Wall)
-}
-
-// land records the outcome of a renewal and lets the waiting go.
-func (l *Layer[T]) land(f *flight[T], c Credential[T], err error, sent token.Instant, ahead bool) {
-	received := l.policy.Now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	defer close(f.done)
-	l.flight = nil
-	if err == nil {
-		f.lease, err = l.take(c, sent, received, ahead)
-	}
-	if err == nil {
-		l.failures, l.lastErr = 0, nil
-		return
-	}
-	l.failures++
-	wait := min(l.policy.Backoff<<min(l.failures-1, 16), l.policy.MaxWait)
-	l.retry = received.Add(wait)
-	f.err = l.explain(err)
-	l.lastErr = f.err
-	l.observe(Event{Kind: Failed, Err: f.err, Wait: wait})
-}
-
-func (l *Layer[T]) explain(err error) error {
-	var e *Error
-	if errors.As(err, &e) && e.Layer == "" {
-		named := *e
-		named.Layer = l.policy.Name
-		return &named
-	}
-	return &Error{Layer: l.policy.Name, Reason: reasonOf(err), Err: err}
-}
-
-// take makes a lease of what was got.
-func (l *Layer[T]) take(c Credential[T], sent, received token.Instant, ahead bool) (Lease[T], error) {
-	life, ends := lifeOf(c, sent, received)
-	s := l.policy.plan(sent, life, l.policy.Rand())
-	if c.Recheck > 0 {
-		s.endless = !ends
-		if next := sent.Add(c.Recheck); !ends || !next.Reached(s.ahead) {
-			s.ahead = next
+		if err != nil {
+			return Lease[T]{}, err
 		}
-	} else if !ends {
-		return Lease[T]{}, Fail(Malformed, "the service did not say when the credential ends")
+		now = l.clock.now()
 	}
-	if ends && received.Reached(s.end) {
-		return Lease[T]{}, Fail(Ended, "the credential ended %s ago", -received.Until(s.end))
-	}
-	l.generation++
-	lease := Lease[T]{Value: c.Value, NotBefore: c.NotBefore, Generation: l.generation, end: s.end, of: l}
-	if ends {
-		lease.Expires = s.end.Wall
-	}
-	l.held.Store(&held[T]{lease, s})
-	kind := RenewedLate
-	if ahead {
-		kind = RenewedAhead
-	}
-	l.observe(Event{Kind: kind, Generation: lease.Generation, Expires: lease.Expires, Took: received.Mono - sent.Mono})
-	return lease, nil
+	return Lease[T]{}, named(l.policy.Name, Fail(Unavailable, "each of %d credentials was refused or over at once", tries))
 }
 
-func (l *Layer[T]) observe(e Event) {
-	if l.policy.Observe != nil {
-		e.Layer = l.policy.Name
-		l.policy.Observe(e)
+// patience is how long a caller waits for a renewal: zero means as long as it
+// takes.
+func (l *Layer[T]) patience(now token.Instant) time.Duration {
+	h := l.held.Load()
+	switch {
+	case h == nil || h.decide(now) == ended:
+		return 0
+	case h.endless:
+		return patience
 	}
+	return min(max(now.Until(h.end)/2, 1), patience)
 }
-
-// String names the layer.
-func (l *Layer[T]) String() string { return fmt.Sprintf("layer %s", l.policy.Name) }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"time"
-
-	"github.com/longcase/longcase/token"
 )
 
 // Lease is a credential in hand, with its window on this host's clock. A layer
@@ -17,20 +15,23 @@ type Lease[T comparable] struct {
 	Expires    time.Time // UTC, by this host's clock; the first instant it is over; zero: it has no end and is read again and again
 	Generation uint64    // counts the different leases of a layer, from 1
 
-	end token.Instant // Expires on both clocks
-	of  node          // the layer that made it
+	of *Layer[T] // that made it
 }
 
 // Credential is what a provider got: the value, and what the issuer said of its
 // end. One of Expires, Life and Recheck is required; where several are given,
-// the first end counts.
+// the first end counts. A Value that is the zero T is refused.
 type Credential[T comparable] struct {
 	Value     T
 	NotBefore time.Time     // by the issuer's clock; zero: no beginning
 	Expires   time.Time     // by the issuer's clock
-	Life      time.Duration // counted from before the fetch began ("expires_in")
+	Life      time.Duration // counted from before the fetch began ("expires_in"); negative where the issuer said 0, which is over
 	Date      time.Time     // the issuer's clock when it answered (the Date header, RFC 9110 section 6.6.1); zero: not known
-	Recheck   time.Duration // fetch again this often although nothing ends: a file, a program's output
+	Recheck   time.Duration // fetch again this often although nothing ends: a file, a program's output; at least 100 ms
+}
+
+func (c *Credential[T]) ending() ending {
+	return ending{expires: c.Expires, date: c.Date, stated: c.Life, recheck: c.Recheck}
 }
 
 // Root fetches a credential that stands on no other. ctx has the policy's

@@ -1,6 +1,7 @@
 package fresh
 
 import (
+	"cmp"
 	"errors"
 	"math/rand/v2"
 	"time"
@@ -20,30 +21,32 @@ type Span struct {
 type Policy struct {
 	Name string // of the layer, in errors and events; default "credential"
 
+	// Longer windows than a short life has room for are cut to what it has: Ahead
+	// to a half of what is left when a lease is got, Buffer and Jitter to a quarter.
 	Ahead  Span // renew this long before the end, in the background; default a third of the life, a part at most 5 min
-	Buffer Span // this close to the end, wait for the renewal; default 5 % of the life, a part at most 30 s
+	Buffer Span // this close to the end, wait for the renewal, though not for long; default 5 % of the life, a part at most 30 s
 	Jitter Span // begin up to this much earlier; a part is of Ahead; default 10 %
 
 	Timeout time.Duration // of one renewal, all its requests together; default 30 s
-	Backoff time.Duration // after the first failure, doubled by each that follows; default 1 s, less for short lives
-	MaxWait time.Duration // the longest backoff; default 30 s
+	Backoff time.Duration // after the first failure, doubled by each that follows, less up to a quarter; default 1 s, less for short lives
+	MaxWait time.Duration // the longest backoff, but for a service's own wish; default 30 s, less for short lives
 
 	Now     func() token.Instant // default Now
 	Rand    func() float64       // [0, 1), for jitter; default math/rand/v2
-	Observe func(Event)          // called for each transition, not concurrently for one layer; it must not block
+	Observe func(Event)          // called for each transition, in order, not concurrently for one layer; it must not block, and may ask the layer
 }
 
 // Check names every field that cannot work.
 func (p Policy) Check() error {
 	var wrong []error
-	for name, s := range map[string]Span{"ahead": p.Ahead, "buffer": p.Buffer, "jitter": p.Jitter} {
-		if s.Part < 0 || s.Part > 1 || s.Length < 0 {
-			wrong = append(wrong, Fail(Misconfigured, "%s must be a duration, or a part from 0 to 1", name))
+	for i, s := range []Span{p.Ahead, p.Buffer, p.Jitter} {
+		if !(s.Part >= 0 && s.Part <= 1) || s.Length < 0 { // NaN is no part either
+			wrong = append(wrong, Fail(Misconfigured, "%s must be a duration, or a part from 0 to 1", []string{"ahead", "buffer", "jitter"}[i]))
 		}
 	}
-	for name, d := range map[string]time.Duration{"timeout": p.Timeout, "backoff": p.Backoff, "max wait": p.MaxWait} {
+	for i, d := range []time.Duration{p.Timeout, p.Backoff, p.MaxWait} {
 		if d < 0 {
-			wrong = append(wrong, Fail(Misconfigured, "%s must not be negative", name))
+			wrong = append(wrong, Fail(Misconfigured, "%s must not be negative", []string{"timeout", "backoff", "max wait"}[i]))
 		}
 	}
 	return errors.Join(wrong...)
@@ -58,28 +61,12 @@ func (p Policy) withDefaults() Policy {
 	or(&p.Ahead, 0.33)
 	or(&p.Buffer, 0.05)
 	or(&p.Jitter, 0.10)
-	if p.Name == "" {
-		p.Name = "credential"
-	}
-	for d, value := range map[*time.Duration]time.Duration{&p.Timeout: 30 * time.Second, &p.Backoff: time.Second, &p.MaxWait: 30 * time.Second} {
-		if *d == 0 {
-			*d = value
-		}
-	}
-	if p.Now == nil {
-		p.Now = Now
-	}
+	p.Name = cmp.Or(p.Name, "credential")
+	p.Timeout = cmp.Or(p.Timeout, 30*time.Second)
+	p.Backoff = cmp.Or(p.Backoff, time.Second)
+	p.MaxWait = cmp.Or(p.MaxWait, 30*time.Second)
 	if p.Rand == nil {
 		p.Rand = rand.Float64
 	}
 	return p
-}
-
-var began = time.Now()
-
-// Now is this host's instant. One reading of the clock gives both: Go's
-// monotonic clock does not count while the machine is suspended.
-func Now() token.Instant {
-	now := time.Now()
-	return token.Instant{Wall: now.Round(0).UTC(), Mono: now.Sub(began)}
 }
