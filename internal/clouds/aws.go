@@ -55,7 +55,7 @@ type AWSConfig struct {
 type Call struct {
 	At         time.Time // by the cloud's clock
 	Name       string
-	Credential string // what was presented, by a name that is no secret: an access key id, the "jti" of a JWT, the number of a session token
+	Credential string // what was presented, by a name that is no secret: an access key id, the "jti" (else "sub") of a JWT, the number of a session token
 	Status     int
 	Code       string // the error's code; empty: none
 }
@@ -131,7 +131,7 @@ func (a *AWS) User() (id, secret string) {
 	return k.id, k.secret
 }
 
-// Revoke ends keys, by their id, or a JWT, by its "jti", before their time: a role
+// Revoke ends keys, by their id, or a JWT, by its "jti" (else "sub"), before their time: a role
 // session is told ExpiredToken from now on, a user InvalidClientTokenId, a JWT
 // ExpiredTokenException. Instance and container get others at once.
 func (a *AWS) Revoke(id string) {

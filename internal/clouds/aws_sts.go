@@ -49,19 +49,6 @@ func (a *AWS) sts(r *http.Request, body []byte, now time.Time) awsAnswer {
 	return answer
 }
 
-// Caller is the ARN of who signed r for STS, with body already read: what
-// GetCallerIdentity would say.
-func (a *AWS) Caller(r *http.Request, body []byte) (arn string, err error) {
-	now := a.cfg.Now().UTC()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	k, _, wrong := a.caller(r, body, now)
-	if wrong != nil {
-		return "", wrong
-	}
-	return k.arn, nil
-}
-
 func (a *AWS) callerIdentity(r *http.Request, body []byte, now time.Time) (awsAnswer, string) {
 	k, id, wrong := a.caller(r, body, now)
 	if wrong != nil {
@@ -132,7 +119,7 @@ func (a *AWS) webIdentity(form url.Values, now time.Time) (awsAnswer, string) {
 }
 
 // verified reads a JWT as the real service does: signature, issuer, audience,
-// window. presented is its "jti".
+// window. presented is its "jti", or else its "sub".
 func (a *AWS) verified(raw string, now time.Time) (claims token.Claims, presented string, wrong *awsRefusal) {
 	invalid := func(message string) *awsRefusal {
 		return awsRefuse(http.StatusBadRequest, "InvalidIdentityToken", message)
@@ -141,7 +128,9 @@ func (a *AWS) verified(raw string, now time.Time) (claims token.Claims, presente
 	if err == nil {
 		claims, err = jws.Claims()
 	}
-	presented = claims.ID
+	if presented = claims.ID; presented == "" {
+		presented = claims.Subject
+	}
 	switch {
 	case err != nil:
 		return claims, presented, invalid("The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)")
@@ -153,7 +142,7 @@ func (a *AWS) verified(raw string, now time.Time) (claims token.Claims, presente
 		return claims, presented, invalid("Incorrect token audience")
 	case claims.Expires.IsZero():
 		return claims, presented, invalid("Missing a required claim: exp")
-	case !now.Before(claims.Expires) || a.denied[claims.ID]:
+	case !now.Before(claims.Expires) || a.denied[presented]:
 		return claims, presented, awsRefuse(http.StatusBadRequest, "ExpiredTokenException",
 			fmt.Sprintf("Token expired: current date/time %d must be before the expiration date/time %d", now.Unix(), claims.Expires.Unix()))
 	case claims.NotBefore.After(now.Add(5 * time.Minute)):
