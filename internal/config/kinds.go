@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -62,6 +63,9 @@ var kinds = map[string]kind{
 	"self-signed": {needs: "issuer audience key", takes: "subject algorithm lifetime", gives: Token},
 	"exec":        {needs: "command", takes: "format timeout", gives: Token}, // AWS keys with format: aws
 }
+
+// Kinds lists the kinds of credentials, sorted.
+func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
 
 // has reports whether a list of keys names key.
 func has(keys, key string) bool { return slices.Contains(strings.Fields(keys), key) }
