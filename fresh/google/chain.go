@@ -35,7 +35,7 @@ type ExternalAccountConfig[K comparable] struct {
 	AWS      AWSLayers[K]
 	Policy   fresh.Policy        // of each layer; the inner ones are named NAME/sts, NAME/role …
 	Getenv   func(string) string // default os.Getenv
-	HTTP     *http.Client        // for Google and remote sources; default ask.Default
+	HTTP     *http.Client        // default ask.Default; ask.Direct for services of this machine
 }
 
 // Layer is a layer of any type, for status and to be kept warm.
@@ -245,7 +245,7 @@ func exchangeLayer[K, E comparable](b *builder[K], session *fresh.Layer[fresh.To
 	if cfg.Region != "" {
 		return fresh.From(keys, ExchangeAWS(cfg, open), policy)
 	}
-	region := fresh.From(session, instanceRegion(b.file.Source.RegionURL), b.named("region"))
+	region := fresh.From(session, instanceRegion(b.file.Source.RegionURL, b.cfg.HTTP), b.named("region"))
 	b.chain.Inner = append(b.chain.Inner, region)
 	return fresh.Join(keys, region,
 		func(ctx context.Context, k fresh.Lease[E], r fresh.Lease[string], now time.Time) (fresh.Credential[fresh.Token], error) {
@@ -261,14 +261,14 @@ func imdsBase(u, path string) (string, bool) {
 
 // instanceRegion asks for the availability zone of this instance, whose region
 // it is. A 401 blames the session token.
-func instanceRegion(target string) fresh.Fetch[fresh.Token, string] {
+func instanceRegion(target string, client *http.Client) fresh.Fetch[fresh.Token, string] {
 	return func(ctx context.Context, session fresh.Lease[fresh.Token], _ time.Time) (fresh.Credential[string], error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 		if err != nil {
 			return fresh.Credential[string]{}, cannot(err)
 		}
 		req.Header.Set("X-aws-ec2-metadata-token", session.Value.Value)
-		a, err := ask.Do(ask.Direct, req, imdsName)
+		a, err := ask.Do(clientOr(client, ask.Direct), req, imdsName)
 		if err != nil {
 			return fresh.Credential[string]{}, err
 		}

@@ -141,11 +141,15 @@ func endpoint(base, real, path string) string {
 	return strings.TrimSuffix(base, "/") + path
 }
 
+// clientOr is c, or fallback, and follows no redirect: what is sent is for the
+// service that was named.
 func clientOr(c, fallback *http.Client) *http.Client {
 	if c == nil {
 		return fallback
 	}
-	return c
+	unled := *c
+	unled.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &unled
 }
 
 // checkMetadataURL wants what ask.CheckURL wants, or http to the link-local

@@ -31,8 +31,9 @@ type GoogleConfig struct {
 // GoogleProvider is what a pool accepts as evidence: signed AWS requests, or the
 // JWTs of one issuer.
 type GoogleProvider struct {
-	Audience string       // full resource name, "//iam.googleapis.com/…"
-	AWS      http.Handler // the AWS STS to which GetCallerIdentity is handed on
+	Audience string // full resource name, "//iam.googleapis.com/…"
+	// AWS judges a signed GetCallerIdentity request: Signed of an AWS.
+	AWS func(*http.Request) error
 
 	Issuer    string
 	Keys      jwks.Set

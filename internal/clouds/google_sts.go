@@ -1,10 +1,8 @@
 package clouds
 
 import (
-	"bytes"
 	"encoding/json"
 	"encoding/xml"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -117,10 +115,8 @@ func (g *Google) judgeAWS(p GoogleProvider, subject string) error {
 	if err != nil || g.cfg.Now().Sub(at).Abs() > awsRequestAge {
 		return no("invalid_grant", "The AWS request is too old, or from the future.")
 	}
-	answer := &recorded{header: http.Header{}, status: http.StatusOK}
-	p.AWS.ServeHTTP(answer, req)
-	if answer.status != http.StatusOK {
-		return refusedByAWS(answer.body.Bytes())
+	if err := p.AWS(req); err != nil {
+		return no("invalid_grant", "Received invalid AWS response of type %s", strings.Replace(err.Error(), ": ", " with error message: ", 1))
 	}
 	return nil
 }
@@ -162,30 +158,27 @@ func stsHost(u *url.URL) bool {
 	return u.Scheme == "https" && strings.HasPrefix(u.Host, "sts.") && strings.HasSuffix(u.Host, ".amazonaws.com")
 }
 
-// refusedByAWS passes on what AWS said, as Google does.
-func refusedByAWS(body []byte) error {
-	var said struct {
-		Code    string `xml:"Error>Code"`
-		Message string `xml:"Error>Message"`
+// Signed judges a GetCallerIdentity request without a body that somebody hands
+// on, with its parameters in the URL. The error is the code and the message of
+// the refusal. It counts as a call.
+func (a *AWS) Signed(r *http.Request) error {
+	now := a.cfg.Now().UTC()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	told := func(status int, code string) awsAnswer { return awsError(awsRefuse(status, code, "told to fail")) }
+	answer, failing := a.failing(GetCallerIdentity, told)
+	var who string
+	if !failing {
+		answer, who = a.callerIdentity(r, nil, now)
 	}
-	_ = xml.Unmarshal(body, &said)
-	return no("invalid_grant", "Received invalid AWS response of type %s with error message: %s", said.Code, said.Message)
-}
-
-// recorded keeps an answer of another double.
-type recorded struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (a *recorded) Header() http.Header { return a.header }
-
-func (a *recorded) WriteHeader(status int) { a.status = status }
-
-func (a *recorded) Write(data []byte) (int, error) {
-	if a.body.Len() > 1<<20 {
-		return 0, errors.New("the answer is too long")
+	answer.call, answer.credential = GetCallerIdentity, who
+	a.count(answer, now)
+	if answer.status == http.StatusOK {
+		return nil
 	}
-	return a.body.Write(data)
+	var said awsErrorBody
+	if err := xml.Unmarshal([]byte(answer.body), &said); err != nil {
+		return err
+	}
+	return awsRefuse(answer.status, said.Code, said.Message)
 }
