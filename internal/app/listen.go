@@ -6,13 +6,16 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/longcase/longcase/internal/agent"
 	"github.com/longcase/longcase/internal/config"
 )
 
@@ -26,10 +29,8 @@ const (
 
 // room is one listener and what stands behind it.
 type room struct {
-	name    string // issuer, gate, console
-	listen  config.Listener
+	place
 	handler *swap                      // replaced as a whole by a reload
-	body    time.Duration              // how long a request may take to arrive; 0: as long as it likes
 	tls     atomic.Pointer[tls.Config] // nil: plain; replaced by a reload
 	ln      net.Listener
 	server  *http.Server
@@ -39,11 +40,11 @@ type room struct {
 func (r *room) open(log *slog.Logger) error {
 	tlsConfig, err := serverTLS(r.listen.TLS)
 	if err != nil {
-		return fmt.Errorf("%s.tls: %w", r.name, err)
+		return fmt.Errorf("%s.tls: %w", r.room, err)
 	}
-	ln, err := net.Listen("tcp", r.listen.Listen)
+	ln, err := listenAt(r.listen.Listen)
 	if err != nil {
-		return fmt.Errorf("%s.listen: %w: is another server running?", r.name, err)
+		return fmt.Errorf("%s.listen: %w: is another server running?", r.room, err)
 	}
 	r.ln = ln
 	r.tls.Store(tlsConfig)
@@ -51,12 +52,55 @@ func (r *room) open(log *slog.Logger) error {
 		Handler:           r.handler,
 		TLSConfig:         r.tlsConfig(),
 		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       r.body,
+		ReadTimeout:       bodyTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+	switch r.room {
+	case roomGate:
+		r.server.ReadTimeout = 0 // an upload may take its time
+	case roomAgent:
+		agent.Bound(r.server)
+	}
 	return nil
+}
+
+// listenAt listens on host:port or unix:PATH. Whoever may reach the socket may
+// connect; the agent asks the kernel who it is.
+func listenAt(at string) (net.Listener, error) {
+	path, socket := strings.CutPrefix(at, "unix:")
+	if !socket {
+		return net.Listen("tcp", at)
+	}
+	if err := removeSocket(path); err != nil {
+		return nil, err
+	}
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o666); err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	return ln, nil
+}
+
+// removeSocket removes a socket that nobody listens on.
+func removeSocket(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("%s is there and is no socket", path)
+	}
+	if c, err := net.Dial("unix", path); err == nil {
+		return errors.Join(fmt.Errorf("%s is listened on", path), c.Close())
+	}
+	return os.Remove(path)
 }
 
 // tlsConfig asks for the room's TLS files at each connection, since they are
@@ -73,6 +117,9 @@ func (r *room) tlsConfig() *tls.Config {
 
 // url is where the room listens, as a person would type it.
 func (r *room) url() string {
+	if strings.HasPrefix(r.listen.Listen, "unix:") {
+		return r.listen.Listen
+	}
 	scheme := "http"
 	if r.listen.TLS != nil {
 		scheme = "https"
@@ -92,10 +139,10 @@ func (r *room) serve(ctx context.Context, log *slog.Logger) error {
 	})
 	err := r.accept()
 	if stop() || !errors.Is(err, http.ErrServerClosed) {
-		return errors.Join(fmt.Errorf("%s: %w", r.name, err), r.server.Close())
+		return errors.Join(fmt.Errorf("%s: %w", r.room, err), r.server.Close())
 	}
 	if err := <-drained; err != nil {
-		log.Warn("requests were still under way after the drain and are cut", "room", r.name, "after", drainTimeout)
+		log.Warn("requests were still under way after the drain and are cut", "room", r.room, "after", drainTimeout)
 		return r.server.Close()
 	}
 	return nil

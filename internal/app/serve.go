@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -33,6 +34,7 @@ const (
 	roomIssuer  = "issuer"
 	roomGate    = "gate"
 	roomConsole = "console"
+	roomAgent   = "agent" // several listeners, perhaps
 )
 
 // settleTime is how long a reload waits for the new gate to know its feed.
@@ -132,14 +134,17 @@ func (h *house) configure(ctx context.Context, g *errgroup.Group) (*config.Confi
 	return cfg, greeting, nil
 }
 
-// open opens the data directory, the key-encryption key and the store, if there
-// is an issuer to need them.
+// open opens the data directory, if there is an issuer or an agent to need it,
+// and the issuer's key-encryption key and store.
 func (h *house) open(cfg *config.Config) error {
-	if cfg.Issuer == nil {
+	if cfg.Issuer == nil && cfg.Agent == nil {
 		return nil
 	}
 	if err := openData(h.dir, h.log); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if cfg.Issuer == nil {
+		return nil
 	}
 	kek, err := loadKEK(cfg.Keys.EncryptWith, h.dir, h.getenv)
 	if err != nil {
@@ -159,20 +164,11 @@ func (h *house) open(cfg *config.Config) error {
 // listen opens every listener before any is served, so that a port that is
 // taken ends the start and not a part of it.
 func (h *house) listen(cfg *config.Config, s *shift) error {
-	add := func(name string, l config.Listener, body time.Duration) error {
-		r := &room{name: name, listen: l, handler: newSwap(withHealth(s.handler(name), s.checks())), body: body}
-		h.rooms = append(h.rooms, r)
-		return r.open(h.log)
-	}
 	var errs []error
-	if cfg.Issuer != nil {
-		errs = append(errs, add(roomIssuer, cfg.Issuer.Listener, bodyTimeout))
-	}
-	if cfg.Gate != nil {
-		errs = append(errs, add(roomGate, cfg.Gate.Listener, 0)) // an upload may take its time
-	}
-	if cfg.Console != nil {
-		errs = append(errs, add(roomConsole, cfg.Console.Listener, bodyTimeout))
+	for _, p := range places(cfg) {
+		r := &room{place: p, handler: newSwap(withHealth(s.handler(p), s.checks()))}
+		h.rooms = append(h.rooms, r)
+		errs = append(errs, r.open(h.log))
 	}
 	return errors.Join(errs...)
 }
@@ -191,7 +187,7 @@ func (h *house) run(ctx context.Context, g *errgroup.Group, first *shift, greeti
 	}
 	for _, r := range h.rooms {
 		serving.Go(func() error { return r.serve(stopServing, h.log) })
-		fmt.Fprintf(h.opts.Stderr, "listening %s %s\n", r.name, r.url())
+		fmt.Fprintf(h.opts.Stderr, "listening %s %s\n", r.room, r.url())
 	}
 	if h.engine != nil {
 		g.Go(func() error { h.keepRetiring(ctx); return nil })
@@ -278,8 +274,8 @@ func (h *house) reload(ctx context.Context) error {
 	next.start(ctx)
 	next.settle(ctx, settleTime)
 	for _, r := range h.rooms {
-		r.handler.set(withHealth(next.handler(r.name), next.checks()))
-		r.tls.Store(certificates[r.name])
+		r.handler.set(withHealth(next.handler(r.place), next.checks()))
+		r.tls.Store(certificates[r.key()])
 	}
 	h.shift.Store(next)
 	old.end(next)
@@ -289,12 +285,12 @@ func (h *house) reload(ctx context.Context) error {
 // readTLS reads the TLS files of every room anew.
 func (h *house) readTLS(cfg *config.Config) (map[string]*tls.Config, error) {
 	all := map[string]*tls.Config{}
-	for name, l := range listeners(cfg) {
-		c, err := serverTLS(l.TLS)
+	for _, p := range places(cfg) {
+		c, err := serverTLS(p.listen.TLS)
 		if err != nil {
-			return nil, fmt.Errorf("%s.tls: %w", name, err)
+			return nil, fmt.Errorf("%s.tls: %w", p.room, err)
 		}
-		all[name] = c
+		all[p.key()] = c
 	}
 	return all, nil
 }
@@ -307,25 +303,41 @@ func fixed(a, b *config.Config) string {
 	case a.Keys != b.Keys:
 		return "keys"
 	}
-	before, after := listeners(a), listeners(b)
-	for _, name := range []string{roomIssuer, roomGate, roomConsole} {
-		if !reflect.DeepEqual(before[name], after[name]) {
-			return name + ".listen or " + name + ".tls"
+	before, after := places(a), places(b)
+	for _, p := range append(before, after...) {
+		same := func(other place) bool { return reflect.DeepEqual(p, other) }
+		if !slices.ContainsFunc(before, same) || !slices.ContainsFunc(after, same) {
+			return p.room + ".listen or " + p.room + ".tls"
 		}
 	}
 	return ""
 }
 
-func listeners(c *config.Config) map[string]*config.Listener {
-	all := map[string]*config.Listener{}
+// place is where a room listens.
+type place struct {
+	room   string // issuer, gate, console, agent
+	listen config.Listener
+}
+
+// key tells places apart, whatever their TLS.
+func (p place) key() string { return p.room + " " + p.listen.Listen }
+
+// places are where the rooms of c listen.
+func places(c *config.Config) []place {
+	var all []place
 	if c.Issuer != nil {
-		all[roomIssuer] = &c.Issuer.Listener
+		all = append(all, place{roomIssuer, c.Issuer.Listener})
 	}
 	if c.Gate != nil {
-		all[roomGate] = &c.Gate.Listener
+		all = append(all, place{roomGate, c.Gate.Listener})
+	}
+	if c.Agent != nil {
+		for _, at := range agentListeners(c.Agent) {
+			all = append(all, place{roomAgent, config.Listener{Listen: at}})
+		}
 	}
 	if c.Console != nil {
-		all[roomConsole] = &c.Console.Listener
+		all = append(all, place{roomConsole, c.Console.Listener})
 	}
 	return all
 }

@@ -10,6 +10,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/longcase/longcase/gate"
+	"github.com/longcase/longcase/internal/agent"
+	"github.com/longcase/longcase/internal/chains"
 	"github.com/longcase/longcase/internal/config"
 	"github.com/longcase/longcase/issuer"
 	"github.com/longcase/longcase/issuer/keys"
@@ -29,7 +31,9 @@ type shift struct {
 	ring    *keys.Keyring // nil without an issuer, like the next two
 	clients *clients
 	issuer  *issuer.Issuer
-	gate    *gate.Gate // nil without a gate
+	gate    *gate.Gate     // nil without a gate
+	chains  *chains.Chains // nil without an agent, like the next
+	agent   *agent.Agent
 	stop    context.CancelFunc
 	done    chan struct{} // closed when everything has ended
 }
@@ -55,8 +59,18 @@ func newShift(ctx context.Context, h *house, cfg *config.Config, before *shift) 
 		}
 		s.gate = g
 	}
+	if cfg.Agent != nil {
+		if err := s.newAgent(cfg.Agent, before); err != nil {
+			return nil, err
+		}
+	}
 	if s.ring != nil {
-		return s, s.ring.Load(ctx)
+		if err := s.ring.Load(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if s.agent != nil {
+		return s, s.agent.Prepare()
 	}
 	return s, nil
 }
@@ -133,6 +147,10 @@ func (s *shift) start(ctx context.Context) {
 	if s.gate != nil {
 		run(s.gate.Run)
 	}
+	if s.agent != nil {
+		run(s.agent.Run)
+		run(func(ctx context.Context) error { return s.chains.Run(ctx, published(s.cfg.Agent)) })
+	}
 	go func() {
 		defer close(s.done)
 		if err := g.Wait(); err != nil {
@@ -170,13 +188,15 @@ func (s *shift) settle(ctx context.Context, bound time.Duration) {
 	}
 }
 
-// handler is what the named room answers with.
-func (s *shift) handler(room string) http.Handler {
-	switch room {
+// handler is what a room answers with.
+func (s *shift) handler(p place) http.Handler {
+	switch p.room {
 	case roomIssuer:
 		return s.issuer.Handler()
 	case roomGate:
 		return s.gate.Handler()
+	case roomAgent:
+		return s.agent.Handler(p.listen.Listen)
 	default:
 		return s.house.metrics.Handler()
 	}
@@ -190,6 +210,9 @@ func (s *shift) checks() []check {
 	}
 	if s.gate != nil {
 		all = append(all, check{"gate", s.gate.Ready})
+	}
+	if s.agent != nil {
+		all = append(all, check{"credentials", s.credentialsReady})
 	}
 	return all
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/longcase/longcase/fresh"
 	"github.com/longcase/longcase/gate"
+	"github.com/longcase/longcase/internal/agent"
 	"github.com/longcase/longcase/issuer"
 )
 
@@ -30,6 +31,8 @@ type Metrics struct {
 	leases      *prometheus.CounterVec
 	leaseEnds   *prometheus.GaugeVec
 	renewing    prometheus.Histogram
+	handedOut   *prometheus.CounterVec
+	turnedAway  *prometheus.CounterVec
 }
 
 // New returns the metrics of a program of this version.
@@ -48,7 +51,9 @@ func New(version string) *Metrics {
 		retireFails: counter("longcase_store_retire_failures_total", "Attempts to drop buckets that failed."),
 		retireLast: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "longcase_store_retire_last_success_timestamp_seconds", Help: "When buckets were last looked at for retirement."}),
-		leases: counters("longcase_credential_events_total", "Transitions of credentials that are kept fresh.", "credential", "event"),
+		handedOut:  counters("longcase_agent_served_total", "Credentials handed to programs, or written.", "form", "credential"),
+		turnedAway: counters("longcase_agent_refused_total", "Requests to the agent that were refused.", "form", "credential", "reason"),
+		leases:     counters("longcase_credential_events_total", "Transitions of credentials that are kept fresh.", "credential", "event"),
 		leaseEnds: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "longcase_credential_expires_timestamp_seconds", Help: "End of the lease in hand; 0 where there is none, or it has no end."}, []string{"credential"}),
 		renewing: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -59,7 +64,7 @@ func New(version string) *Metrics {
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "longcase_build_info", Help: "The version that runs."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	m.registry.MustRegister(m.outcomes, m.decisions, m.judging, m.feedBroken, m.retired, m.retireFails, m.retireLast, build,
-		m.leases, m.leaseEnds, m.renewing,
+		m.leases, m.leaseEnds, m.renewing, m.handedOut, m.turnedAway,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -106,6 +111,16 @@ func (m *Metrics) Gate() gate.Hooks {
 			m.judging.Observe(d.Took.Seconds())
 		},
 		FeedBroken: func(error) { m.feedBroken.Inc() },
+	}
+}
+
+// Agent returns hooks that count what the agent hands out and refuses.
+func (m *Metrics) Agent() agent.Hooks {
+	return agent.Hooks{
+		Served: func(f agent.Form, name string) { m.handedOut.WithLabelValues(string(f), name).Inc() },
+		Refused: func(f agent.Form, name string, why agent.Refusal) {
+			m.turnedAway.WithLabelValues(string(f), name, string(why)).Inc()
+		},
 	}
 }
 

@@ -1,0 +1,247 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/longcase/longcase/fresh/oauth"
+	"github.com/longcase/longcase/internal/agent"
+	"github.com/longcase/longcase/internal/chains"
+	"github.com/longcase/longcase/internal/config"
+)
+
+// ExecOptions says what to run, with which credentials.
+type ExecOptions struct {
+	Config  *config.Config
+	Names   []string // of credentials
+	Command []string
+	Getenv  func(string) string
+	Stdin   io.Reader
+	Stdout  io.Writer
+	Stderr  io.Writer
+}
+
+// loopback is where exec publishes: a port of its own.
+const loopback = "127.0.0.1:0"
+
+// Exec runs a command with credentials that stay fresh while it lives, published
+// for it alone. The error is the command's own *exec.ExitError, one of a
+// credential, or ErrConfig.
+func Exec(ctx context.Context, o ExecOptions) error {
+	dir, err := os.MkdirTemp("", "longcase-exec-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) // secrets of the endpoints, token files
+	path, err := exec.LookPath(o.Command[0])
+	if err != nil {
+		return err
+	}
+	e := &execution{opts: o, dir: dir, path: path, log: slog.New(slog.NewTextHandler(o.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	return e.run(ctx)
+}
+
+// execution is one command and the agent beside it.
+type execution struct {
+	opts   ExecOptions
+	dir    string
+	path   string // of the command
+	log    *slog.Logger
+	chains *chains.Chains
+	agent  *agent.Agent
+}
+
+func (e *execution) run(ctx context.Context) error {
+	if err := e.prepare(); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if err := e.inHand(ctx); err != nil {
+		return err
+	}
+	r := &room{place: place{roomAgent, config.Listener{Listen: loopback}}, handler: newSwap(e.handler())}
+	if err := r.open(e.log); err != nil {
+		return err
+	}
+	beside, stop := context.WithCancel(context.WithoutCancel(ctx)) // the command decides when it ends
+	defer stop()
+	g, beside := errgroup.WithContext(beside)
+	g.Go(func() error { return r.serve(beside, e.log) })
+	g.Go(func() error { return e.agent.Run(beside) })
+	g.Go(func() error { _ = e.chains.Run(beside, e.opts.Names); return nil })
+	err := e.command(ctx, r.url())
+	stop()
+	return errors.Join(err, quiet(g.Wait()))
+}
+
+func (e *execution) handler() http.Handler {
+	if h := e.agent.Handler(loopback); h != nil {
+		return h
+	}
+	return http.NotFoundHandler() // only files
+}
+
+// prepare makes the chains and publishes each credential as its kind is looked
+// for.
+func (e *execution) prepare() error {
+	var err error
+	o := e.opts
+	e.chains, err = chains.New(chains.Config{Agent: o.Config.Agent, Names: o.Names, Getenv: o.Getenv, Prompt: e.prompt})
+	if err != nil {
+		return err
+	}
+	list := make([]agent.Publication, len(o.Names))
+	for i, name := range o.Names {
+		c := o.Config.Agent.Credentials[name]
+		if list[i], err = publication(e.chains, config.Publisher{Credential: name, As: formFor(c), Listen: loopback, Resource: c.Resource,
+			Account: c.ServiceAccount}); err != nil {
+			return err
+		}
+		if list[i].Form == agent.File {
+			list[i].Listen, list[i].Path = "", filepath.Join(e.dir, name)
+		}
+	}
+	if e.agent, err = agent.New(agent.Config{Publish: list, Dir: e.dir, Log: e.log}); err != nil {
+		return err
+	}
+	return e.agent.Prepare()
+}
+
+// formFor is the form in which programs look for a credential of its kind.
+func formFor(c *config.Credential) string {
+	switch {
+	case c.Gives() == config.AWSKeys:
+		return string(agent.AWSContainer)
+	case strings.HasPrefix(c.Kind, "google-"), c.Kind == "gce-metadata":
+		return string(agent.GCEMetadata)
+	case strings.HasPrefix(c.Kind, "azure-"):
+		return string(agent.AzureAppService)
+	}
+	return string(agent.File)
+}
+
+// inHand waits for every credential, so that the command begins with them.
+func (e *execution) inHand(ctx context.Context) error {
+	var errs []error
+	for _, name := range e.opts.Names {
+		if layer := e.chains.Keys(name); layer != nil {
+			_, err := layer.Get(ctx)
+			errs = append(errs, err)
+			continue
+		}
+		_, err := e.chains.Token(name).Get(ctx)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// command runs the command to its end. Signals go to it; ctx, which the first
+// of them ends, does not kill it.
+func (e *execution) command(ctx context.Context, url string) error {
+	places, err := e.agent.Places(func(string) string { return url }, e.opts.Names...)
+	if err != nil {
+		return err
+	}
+	vars, err := agent.Environment(places)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	cmd := exec.Command(e.path, e.opts.Command[1:]...) //nolint:gosec,noctx // running it is the point, and it ends itself
+	cmd.Args[0] = e.opts.Command[0]
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.opts.Stdin, e.opts.Stdout, e.opts.Stderr
+	cmd.Env = append(without(os.Environ(), vars), vars...)
+	if err := written(ctx, places); err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	defer signal.Stop(signals)
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		select {
+		case s := <-signals:
+			_ = cmd.Process.Signal(s) // it may be gone
+		case err := <-ended:
+			return err
+		}
+	}
+}
+
+// written waits for the token files.
+func written(ctx context.Context, places []agent.Place) error {
+	for _, p := range places {
+		for p.Form == agent.File {
+			if _, err := os.Stat(p.File); err == nil {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+// stronger are variables that clients prefer to the ones that exec sets: they
+// would go on with credentials that end.
+var stronger = map[string][]string{
+	"AWS_CONTAINER_CREDENTIALS_FULL_URI": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE",
+		"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN"},
+	"GCE_METADATA_HOST": {"GOOGLE_APPLICATION_CREDENTIALS"},
+	"IDENTITY_ENDPOINT": {"AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "MSI_ENDPOINT", "MSI_SECRET"},
+}
+
+// without drops from env what vars sets and what is stronger.
+func without(env, vars []string) []string {
+	drop := map[string]bool{}
+	for _, v := range vars {
+		name, _, _ := strings.Cut(v, "=")
+		drop[name] = true
+		for _, other := range stronger[name] {
+			drop[other] = true
+		}
+	}
+	var kept []string
+	for _, v := range env {
+		if name, _, _ := strings.Cut(v, "="); !drop[name] {
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
+
+// prompt asks the person at the terminal to approve a device credential.
+func (e *execution) prompt(name string, code oauth.DeviceCode) {
+	Prompt(e.opts.Stderr, name, code)
+}
+
+// Prompt writes what a person is to do to approve a device credential.
+func Prompt(w io.Writer, name string, code oauth.DeviceCode) {
+	fmt.Fprintf(w, "%s: open %s and enter the code %s\n", name, code.URI, code.UserCode)
+}
+
+// ExitCode is what a shell would say of a program's end.
+func ExitCode(e *exec.ExitError) int {
+	if status, ok := e.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return e.ExitCode()
+}
