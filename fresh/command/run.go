@@ -38,8 +38,10 @@ func (c Config) run(ctx context.Context) ([]byte, error) {
 	out, stderr := &head{most: maxOutput, stop: cancel}, &tail{most: maxStderr}
 	cmd := c.command(limited, out, stderr)
 	err := cmd.Run()
-	if errors.Is(err, exec.ErrWaitDelay) { // what it left behind holds its output open
+	if err != nil && cmd.Process != nil { // what it left behind may hold its output open
 		_ = killGroup(cmd.Process)
+	}
+	if errors.Is(err, exec.ErrWaitDelay) { // it did, but the program itself ended well
 		err = nil
 	}
 	switch {
