@@ -47,7 +47,7 @@ type RoleConfig struct {
 var (
 	roleARN     = regexp.MustCompile(`^arn:[\w-]+:iam::\d{12}:role/[\x21-\x7e]{1,512}$`)
 	sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
-	externalID  = regexp.MustCompile(`^[\w+=,.@:/-]{2,1224}$`)
+	externalID  = regexp.MustCompile(`^[\w+=,.@:/-]+$`)
 	region      = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
 )
 
@@ -61,7 +61,7 @@ func (c RoleConfig) Check() error {
 	}
 	want(roleARN.MatchString(c.RoleARN), "%.200q is not the ARN of a role (arn:aws:iam::123456789012:role/name)", c.RoleARN)
 	want(c.SessionName == "" || sessionName.MatchString(c.SessionName), "%.80q is not the name of a session", c.SessionName)
-	want(c.ExternalID == "" || externalID.MatchString(c.ExternalID), "this is not an external id")
+	want(c.ExternalID == "" || externalID.MatchString(c.ExternalID) && len(c.ExternalID) <= 1224, "this is not an external id")
 	want(c.Region == "" || region.MatchString(c.Region), "%.80q is not a region", c.Region)
 	want(c.Duration == 0 || c.Duration >= minDuration && c.Duration <= maxDuration && c.Duration%time.Second == 0,
 		"the duration of a role session is 15 min to 12 h, not %v", c.Duration)
