@@ -133,7 +133,8 @@ func TestATokenIsForOneCalleeAndEnds(t *testing.T) {
 		want token.Reason
 	}{
 		{"now", v, start, ""},
-		{"a callee 10 s behind", v, iat.Add(-10 * time.Second), token.IssuedInFuture},
+		{"a callee 10 s behind", v, iat.Add(-10 * time.Second), ""},
+		{"a callee more than 10 s behind", v, iat.Add(-10*time.Second - 1), token.NotYetValid},
 		{"the last instant", v, got.Expires.Add(-1), ""},
 		{"its end", v, got.Expires, token.Expired},
 		{"another callee", other, start, token.WrongAudience},
