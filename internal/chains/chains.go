@@ -148,6 +148,7 @@ func (c *Chains) Run(ctx context.Context, names []string) error {
 		wg.Go(func() { _ = layer.Run(ctx) }) // only ctx ends it
 	}
 	wg.Wait()
+	<-ctx.Done() // with nothing to keep, too
 	return ctx.Err()
 }
 

@@ -1,12 +1,9 @@
 package cli
 
 import (
-	"context"
 	"crypto"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -37,15 +34,15 @@ func tokenGetCommand(env *Env) *cobra.Command {
 			"--secret-file; with --key-file the client signs an assertion instead (private_key_jwt).",
 		Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			request, err := w.request(cmd, args)
+			layer, err := w.layer(cmd, args)
 			if err != nil {
 				return err
 			}
-			t, err := w.fetch(cmd.Context(), request)
+			lease, err := layer.Get(cmd.Context())
 			if err != nil {
-				return err
+				return credentialError(err)
 			}
-			return printToken(env, t, asJSON)
+			return printToken(env, lease, asJSON)
 		},
 	}
 	fileFlag(cmd, &w.file)
@@ -60,22 +57,25 @@ func tokenGetCommand(env *Env) *cobra.Command {
 	return cmd
 }
 
-// request is what to ask for: by name, or by flags.
-func (w *wanted) request(cmd *cobra.Command, args []string) (oauth.Config, error) {
+// layer is what is asked for: by name, or by flags.
+func (w *wanted) layer(cmd *cobra.Command, args []string) (*fresh.Layer[fresh.Token], error) {
 	flags := w.issuer != "" || w.client != "" || w.aud != ""
 	switch {
 	case len(args) == 1 && flags:
-		return oauth.Config{}, &misuse{errors.New("a name and --issuer, --client, --audience exclude each other"), cmd.UseLine()}
+		return nil, &misuse{errors.New("a name and --issuer, --client, --audience exclude each other"), cmd.UseLine()}
 	case len(args) == 1:
-		return w.named(args[0])
+		return w.env.tokenLayer(w.file, args[0])
 	case w.issuer == "" || w.client == "" || w.aud == "":
-		return oauth.Config{}, &misuse{errors.New("give the name of a credential, or --issuer, --client and --audience"), cmd.UseLine()}
+		return nil, &misuse{errors.New("give the name of a credential, or --issuer, --client and --audience"), cmd.UseLine()}
 	}
-	r := oauth.Config{Issuer: w.issuer, Client: w.client, Audience: w.aud}
+	cfg := oauth.Config{Issuer: w.issuer, Client: w.client, Audience: w.aud}
 	for _, s := range w.scopes {
-		r.Scopes = append(r.Scopes, strings.Fields(s)...)
+		cfg.Scopes = append(cfg.Scopes, strings.Fields(s)...)
 	}
-	return r, w.evidence(&r)
+	if err := w.evidence(&cfg); err != nil {
+		return nil, err
+	}
+	return fresh.New(oauth.ClientCredentials(cfg), fresh.Policy{Name: w.client}), nil
 }
 
 // evidence reads the client's key or secret.
@@ -115,81 +115,16 @@ func (w *wanted) secret(r *oauth.Config, from config.Secret) error {
 	return nil
 }
 
-// named is the request of a credential of the configuration.
-func (w *wanted) named(name string) (oauth.Config, error) {
-	file := w.env.configFile(w.file)
-	if file == "" {
-		return oauth.Config{}, usage("which configuration holds credential %q? give -c FILE or LONGCASE_CONFIG", name)
-	}
-	cfg, err := load(file)
-	if err != nil {
-		return oauth.Config{}, err
-	}
-	c, err := credential(cfg, name)
-	if err != nil {
-		return oauth.Config{}, err
-	}
-	r := oauth.Config{Issuer: c.Issuer, Client: c.Client, Audience: c.Audience, Scopes: c.Scopes}
-	if c.Key.Given() {
-		return r, w.key(&r, c.Key)
-	}
-	return r, w.secret(&r, c.Secret)
-}
-
-func credential(cfg *config.Config, name string) (*config.Credential, error) {
-	if cfg.Agent == nil {
-		return nil, usage("%s names no credentials: they stand under agent.credentials", cfg.File)
-	}
-	if c := cfg.Agent.Credentials[name]; c != nil {
-		return c, nil
-	}
-	names := slices.Sorted(maps.Keys(cfg.Agent.Credentials))
-	if near := config.Nearest(name, names); near != "" {
-		return nil, usage("%s has no credential %q; did you mean %q?", cfg.File, name, near)
-	}
-	return nil, usage("%s has no credential %q; it has %s", cfg.File, name, list(names))
-}
-
-// gotten is a token with its end.
-type gotten struct {
-	fresh.Token
-	expires time.Time
-}
-
-// fetch gets one token and gives the errors their exit codes.
-func (w *wanted) fetch(ctx context.Context, cfg oauth.Config) (gotten, error) {
-	now := w.env.Now()
-	c, err := oauth.ClientCredentials(cfg)(ctx, now)
-	if err == nil {
-		return gotten{c.Value, endOf(c, now)}, nil
-	}
-	told := fmt.Errorf("oauth: %w", err)
-	switch {
-	case errors.Is(err, fresh.Refused):
-		return gotten{}, no(told)
-	case errors.Is(err, fresh.Misconfigured):
-		return gotten{}, &exit{exitUsage, told}
-	}
-	return gotten{}, unreachable(told)
-}
-
-// endOf is when c ends, in the issuer's time or counted from now.
-func endOf(c fresh.Credential[fresh.Token], now time.Time) time.Time {
-	if c.Expires.IsZero() {
-		return now.Add(c.Life)
-	}
-	return c.Expires
-}
-
-func printToken(env *Env, t gotten, asJSON bool) error {
+func printToken(env *Env, lease fresh.Lease[fresh.Token], asJSON bool) error {
+	t := lease.Value
 	if !asJSON {
 		_, err := fmt.Fprintln(env.Stdout, t.Value)
 		return err
 	}
 	return printJSON(env.Stdout, struct {
 		AccessToken string    `json:"access_token"`
-		ExpiresAt   time.Time `json:"expires_at"`
-		TokenType   string    `json:"token_type"`
+		ExpiresAt   time.Time `json:"expires_at,omitzero"`
+		TokenType   string    `json:"token_type,omitempty"`
 		Scope       string    `json:"scope,omitempty"`
-	}{t.Value, t.expires.UTC().Truncate(time.Second), t.Type, t.Scope})
+	}{t.Value, lease.Expires.Truncate(time.Second), t.Type, t.Scope})
 }

@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/longcase/longcase/fresh"
+	"github.com/longcase/longcase/fresh/aws"
+	"github.com/longcase/longcase/fresh/oauth"
+	"github.com/longcase/longcase/internal/app"
+	"github.com/longcase/longcase/internal/chains"
+	"github.com/longcase/longcase/internal/config"
+)
+
+// agentConfig loads the configuration that holds the named credentials.
+func (env *Env) agentConfig(flag string, names []string) (*config.Config, error) {
+	file := env.configFile(flag)
+	if file == "" {
+		return nil, usage("which configuration holds credential %q? give -c FILE or LONGCASE_CONFIG", names[0])
+	}
+	cfg, err := load(file)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if err := holds(cfg, name); err != nil {
+			return nil, err
+		}
+	}
+	return cfg, nil
+}
+
+func holds(cfg *config.Config, name string) error {
+	if cfg.Agent == nil {
+		return usage("%s names no credentials: they stand under agent.credentials", cfg.File)
+	}
+	if cfg.Agent.Credentials[name] != nil {
+		return nil
+	}
+	names := slices.Sorted(maps.Keys(cfg.Agent.Credentials))
+	if near := config.Nearest(name, names); near != "" {
+		return usage("%s has no credential %q; did you mean %q?", cfg.File, name, near)
+	}
+	return usage("%s has no credential %q; it has %s", cfg.File, name, list(names))
+}
+
+// chain makes the named credential's layers.
+func (env *Env) chain(flag, name string) (*chains.Chains, error) {
+	cfg, err := env.agentConfig(flag, []string{name})
+	if err != nil {
+		return nil, err
+	}
+	c, err := chains.New(chains.Config{Agent: cfg.Agent, Names: []string{name}, Getenv: env.Getenv,
+		Prompt: func(name string, code oauth.DeviceCode) { app.Prompt(env.Stderr, name, code) }})
+	if err != nil {
+		return nil, &exit{exitUsage, err}
+	}
+	return c, nil
+}
+
+// tokenLayer is the layer of a credential that is a token.
+func (env *Env) tokenLayer(flag, name string) (*fresh.Layer[fresh.Token], error) {
+	c, err := env.chain(flag, name)
+	if err != nil {
+		return nil, err
+	}
+	if layer := c.Token(name); layer != nil {
+		return layer, nil
+	}
+	return nil, usage("credential %q gives AWS keys, not a token: longcase credential aws %s prints them", name, name)
+}
+
+// keysLayer is the layer of a credential that is AWS keys.
+func (env *Env) keysLayer(flag, name string) (*fresh.Layer[aws.Keys], error) {
+	c, err := env.chain(flag, name)
+	if err != nil {
+		return nil, err
+	}
+	if layer := c.Keys(name); layer != nil {
+		return layer, nil
+	}
+	return nil, usage("credential %q gives a token, not AWS keys: longcase token get %s prints it", name, name)
+}
+
+// credentialError gives what a credential's layer says its exit code.
+func credentialError(err error) error {
+	switch {
+	case errors.Is(err, fresh.Misconfigured):
+		return &exit{exitUsage, err}
+	case errors.Is(err, fresh.Refused), errors.Is(err, fresh.Ended):
+		return no(err)
+	}
+	return unreachable(err)
+}
