@@ -20,7 +20,7 @@ type Credential struct {
 	Actor   string  `key:"actor" is:"credential" doc:"The credential of the one who acts for the subject (RFC 8693)."`
 	Refresh Refresh `key:"refresh" doc:"When it is renewed."`
 
-	Endpoint string        `key:"endpoint" is:"url" doc:"Base URL of the service; default: the real one."`
+	Endpoint string        `key:"endpoint" is:"url" doc:"Base URL of the service; default: the real one. Of the OAuth kinds, the token endpoint; default: by discovery."`
 	URL      string        `key:"url" is:"url" doc:"URL that answers with the credential; default: what the environment of the container says."`
 	File     string        `key:"file" is:"path" doc:"The cloud's own file: a service account, an external account, AWS profiles."`
 	Path     string        `key:"path" is:"path" doc:"File that holds the token; it is read anew when it changes."`
@@ -81,19 +81,17 @@ type Span struct {
 // Publisher hands one credential to programs that know nothing of Longcase.
 // Which keys a form has stands in the table of kinds.go.
 type Publisher struct {
-	Credential string   `key:"credential" is:"credential" need:"yes" doc:"Which one."`
-	As         string   `key:"as" of:"imds|aws-container|gce-metadata|azure-imds|azure-app-service|file" need:"yes" doc:"In which form."`
-	Listen     string   `key:"listen" is:"local" doc:"Loopback host and port, or unix:PATH, of its own; default: the agent's."`
-	Region     string   `key:"region" is:"region" doc:"AWS region that it says; default us-east-1."`
-	Role       string   `key:"role" is:"aws-role" doc:"Name of the role that it lists; default: the credential's."`
-	Session    string   `key:"session" of:"sliding|strict" doc:"sliding: a session token lives while it is used; strict: for the TTL asked for. Default sliding."`
-	TokenFile  string   `key:"token_file" is:"path" doc:"Where the agent writes the token that callers need; default: DATA/container/NAME.token."`
-	Account    string   `key:"account" is:"gce-account" doc:"E-mail address of the service account that it says."`
-	Project    string   `key:"project" is:"project" doc:"Project that it says."`
-	Scopes     []string `key:"scopes" is:"scope" doc:"Scopes that it says."`
-	Resource   string   `key:"resource" is:"audience" doc:"The one resource it answers for; default: any."`
-	Client     string   `key:"client" is:"client" doc:"client_id that it says."`
-	Path       string   `key:"path" is:"path" doc:"File that always holds a live credential; replaced whole."`
-	Format     string   `key:"format" of:"token|json|aws|google|kubernetes" doc:"What the file holds; default: token, or aws for AWS keys."`
-	Mode       string   `key:"mode" is:"mode" doc:"Mode of the file, nothing for others; default 0600."`
+	Credential    string `key:"credential" is:"credential" need:"yes" doc:"Which one."`
+	As            string `key:"as" of:"imds|aws-container|gce-metadata|azure-imds|azure-app-service|file" need:"yes" doc:"In which form."`
+	Listen        string `key:"listen" is:"local" doc:"Loopback host and port, or unix:PATH, of its own; default: the agent's."`
+	Region        string `key:"region" is:"region" doc:"AWS region that the metadata says; default: none."`
+	Session       string `key:"session" of:"sliding|strict" doc:"sliding: a session token lives while it is used; strict: for the TTL asked for. Default sliding."`
+	TokenFile     string `key:"token_file" is:"path" doc:"Where the agent keeps the secret of this form, for its clients to read; default: DATA/container/NAME.token, below imds and identity for those forms."`
+	Account       string `key:"account" is:"account" doc:"The service account's e-mail address, or at Azure the identity's client_id, that programs may ask for."`
+	Project       string `key:"project" is:"project" doc:"Google project that the metadata says; default: none."`
+	ProjectNumber string `key:"project_number" is:"number" doc:"The project's number that the metadata says; default: none."`
+	Resource      string `key:"resource" is:"audience" doc:"The one resource it answers for; default: the credential's."`
+	Path          string `key:"path" is:"path" doc:"File that always holds a live credential; replaced whole."`
+	Format        string `key:"format" of:"token|aws-credentials|json" doc:"What the file holds; default: token, or aws-credentials for AWS keys."`
+	Mode          string `key:"mode" is:"mode" doc:"Mode of the file, nothing for others; default 0600."`
 }

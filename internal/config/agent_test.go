@@ -69,7 +69,7 @@ func TestTheTableOfKindsIsTheModel(t *testing.T) {
 }
 
 // beside is what a kind needs besides the table: see clientEvidence and meaning.
-var beside = map[string]string{"oauth2": "secret", "azure-workload-identity": "resource", "device": "secret", "oauth2-refresh": "secret"}
+var beside = map[string]string{"oauth2": "issuer secret", "azure-workload-identity": "resource", "token-exchange": "issuer", "device": "secret", "oauth2-refresh": "issuer secret"}
 
 func TestEachKindSaysWhichKeyIsMissing(t *testing.T) {
 	for name, k := range kinds {
@@ -135,6 +135,8 @@ func TestChains(t *testing.T) {
 		{"resource and scopes", "p: {kind: jwt-file, path: p}, w: {kind: azure-workload-identity, from: p, tenant: t, client: c, resource: r, scopes: [s]}", "needs either resource or scopes"},
 		{"a certificate without its key", "o: {kind: device, issuer: https://i.test, client: c, certificate: c.pem}", "certificate needs its key"},
 		{"a proof without a client", "p: {kind: jwt-file, path: p}, x: {kind: token-exchange, from: p, issuer: https://i.test, audience: a, secret: {file: s}}", "client is missing: whose secret or key is it"},
+		{"a token endpoint instead of an issuer", "o: {kind: oauth2, endpoint: https://i.test/token, client: c, secret: {file: s}, audience: a}", ""},
+		{"neither issuer nor endpoint", "o: {kind: oauth2, client: c, secret: {file: s}, audience: a}", "issuer is missing: kind oauth2 needs it"},
 		{"an issuer that is called is a URL", "o: {kind: device, issuer: idp, client: c}", `issuer "idp" is not an https URL`},
 		{"an issuer that only signs is any name", "o: {kind: self-signed, issuer: service-a, audience: a, key: {file: k}}", ""},
 		{"a token type nobody knows", "p: {kind: jwt-file, path: p}, g: {kind: google-sts, from: p, audience: a, subject_token_type: jwd}", `"jwd" is not a token type`},
@@ -217,6 +219,7 @@ func TestTheAgentListensForThisMachineOnly(t *testing.T) {
 		{"unix:", "", "names no socket"},
 		{"/run/agent.sock", "", "nor unix:PATH"},
 		{"0.0.0.0:4620", "", "is beyond loopback"},
+		{"169.254.169.254:80", "169.254.169.254:80", ""}, // an alias of lo
 		{"10.0.0.1:4620", "", "is beyond loopback"},
 		{`":4620"`, "", "is beyond loopback"},
 		{"agent.example.com:4620", "", "is beyond loopback"},
@@ -240,21 +243,24 @@ func TestTheAgentListensForThisMachineOnly(t *testing.T) {
 
 func TestPublishers(t *testing.T) {
 	tests := []struct{ name, publish, says string }{
-		{"each form once", "{credential: k, as: imds}, {credential: k, as: aws-container}, {credential: t, as: gce-metadata}, {credential: t, as: azure-imds}, {credential: t, as: azure-app-service}, {credential: t, as: file, path: p}", ""},
+		{"each form once", "{credential: k, as: imds}, {credential: k, as: aws-container}, {credential: t, as: gce-metadata}, {credential: z, as: azure-imds}, {credential: z, as: azure-app-service}, {credential: t, as: file, path: p}", ""},
 		{"two of a form on one listener", "{credential: k, as: imds}, {credential: k, as: imds}", "k has imds on 127.0.0.1:4620 already"},
 		{"two of a form on two listeners", "{credential: k, as: imds}, {credential: k, as: imds, listen: 127.0.0.1:4621}", ""},
 		{"two of a form on two free ports", "{credential: k, as: imds, listen: 127.0.0.1:0}, {credential: k, as: imds, listen: 127.0.0.1:0}", ""},
 		{"two containers: their paths differ", "{credential: k, as: aws-container}, {credential: k2, as: aws-container}", ""},
 		{"one container twice", "{credential: k, as: aws-container}, {credential: k, as: aws-container}", "k has aws-container of k on 127.0.0.1:4620 already"},
+		{"azure for two resources", "{credential: z, as: azure-imds}, {credential: w, as: azure-imds}", ""},
+		{"azure for one resource twice", "{credential: z, as: azure-imds}, {credential: w, as: azure-imds, resource: 'https://z'}", "z has azure-imds of https://z on 127.0.0.1:4620 already"},
+		{"azure for nobody", "{credential: t, as: azure-imds}", "agent.publish.resource is missing"},
 		{"one file twice", "{credential: t, as: file, path: p}, {credential: k, as: file, path: p}", "t has dir/p already"},
 		{"the listener named as the agent's", "{credential: k, as: imds}, {credential: k, as: imds, listen: 127.0.0.1:4620}", "k has imds on 127.0.0.1:4620 already"},
 		{"imds of a token", "{credential: t, as: imds}", `as: imds needs AWS keys, and "t" (jwt-file) gives a token`},
 		{"gce-metadata of keys", "{credential: k, as: gce-metadata}", `as: gce-metadata needs a token, and "k" (aws-profile) gives AWS keys`},
 		{"a file of a session token", "{credential: i, as: file, path: p}", `as: file needs a token or AWS keys`},
-		{"a file of a token in the format of keys", "{credential: t, as: file, path: p, format: aws}", "format aws does not fit"},
+		{"a file of a token in the format of keys", "{credential: t, as: file, path: p, format: aws-credentials}", "format aws-credentials does not fit"},
 		{"a file without a path", "{credential: t, as: file}", "agent.publish.path is missing: as: file needs it"},
 		{"a file that listens", "{credential: t, as: file, path: p, listen: 127.0.0.1:1}", "agent.publish.listen is not a key of as: file, which has credential, as, path, format, mode"},
-		{"a file for everyone", "{credential: t, as: file, path: p, mode: '0644'}", "nothing for others"},
+		{"a file for everyone", "{credential: t, as: file, path: p, mode: '0644'}", "is not one of 0600, 0640, 0400 and 0440"},
 		{"a mode as people write it", "{credential: t, as: file, path: p, mode: 0640}", ""},
 		{"no such credential", "{credential: kk, as: imds}", `there is no credential "kk"`},
 		{"a form that comes later", "{credential: t, as: spiffe}", "is not in this version"},
@@ -262,7 +268,7 @@ func TestPublishers(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			text := "agent: {credentials: {t: {kind: jwt-file, path: p}, k: {kind: aws-profile}, k2: {kind: aws-profile}, i: {kind: aws-imds-token}}, publish: [" + tt.publish + "]}"
+			text := "agent: {credentials: {t: {kind: jwt-file, path: p}, k: {kind: aws-profile}, k2: {kind: aws-profile}, i: {kind: aws-imds-token}, z: {kind: azure-imds, resource: 'https://z'}, w: {kind: azure-workload-identity, from: t, tenant: t, client: c, scopes: ['https://w/.default']}}, publish: [" + tt.publish + "]}"
 			if _, err := Parse("dir/f", []byte(text)); !says(err, tt.says) {
 				t.Errorf("Parse = %v, want %q", err, tt.says)
 			}
@@ -283,9 +289,9 @@ agent:
 	a := cfg.Agent
 	p := a.Publish
 	got := []string{a.Listen, a.Credentials["t"].State, a.Credentials["x"].SubjectTokenType, a.Credentials["m"].Certificate.File,
-		p[0].Listen, p[0].Session, p[0].Role, p[1].TokenFile, p[2].Format, p[2].Mode, p[2].Listen}
+		p[0].Listen, p[0].Session, p[2].Format, p[2].Mode, p[2].Listen}
 	want := []string{"127.0.0.1:4620", "dir/d/agent/t.state", "urn:ietf:params:oauth:token-type:access_token", "dir/c.pem",
-		"127.0.0.1:4620", "sliding", "k", "dir/d/container/k.token", "aws", "0600", ""}
+		"127.0.0.1:4620", "sliding", "aws-credentials", "0600", ""}
 	if !slices.Equal(got, want) {
 		t.Errorf("defaults = %q\n       want %q", got, want)
 	}

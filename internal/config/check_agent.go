@@ -16,7 +16,7 @@ func (l *loader) agent(cfg *Config) {
 		l.credential(name, a, cfg.Data)
 	}
 	l.chains(a.Credentials)
-	l.publishers(cfg)
+	l.publishers(a)
 }
 
 func (l *loader) credential(name string, a *Agent, data string) {
@@ -188,8 +188,7 @@ func (l *loader) agentListeners(a *Agent, taken map[string]string) {
 	}
 }
 
-func (l *loader) publishers(cfg *Config) {
-	a := cfg.Agent
+func (l *loader) publishers(a *Agent) {
 	taken := map[string]string{} // form and place -> credential
 	for i := range a.Publish {
 		p := &a.Publish[i]
@@ -199,8 +198,8 @@ func (l *loader) publishers(cfg *Config) {
 		}
 		l.holds(p, "agent.publish", "as: "+p.As, f.needs, f.takes+" credential as", f.keys())
 		l.published(p, a, f)
-		l.settlePublisher(p, cfg)
-		place := p.place(f, a)
+		l.settlePublisher(p, a)
+		place := p.place()
 		if other := taken[place]; other != "" && !strings.HasSuffix(place, ":0") {
 			l.wrong(&p.As, "", "agent.publish: %s has %s already: give one of them a listen of its own", other, place)
 		}
@@ -209,18 +208,16 @@ func (l *loader) publishers(cfg *Config) {
 }
 
 // place is what only one publisher can have.
-func (p *Publisher) place(f form, a *Agent) string {
-	listen := p.Listen
-	if listen == "" {
-		listen = a.Listen
-	}
-	switch {
-	case p.As == "file":
+func (p *Publisher) place() string {
+	switch p.As {
+	case "file":
 		return p.Path
-	case f.many:
-		return fmt.Sprintf("%s of %s on %s", p.As, p.Credential, listen)
+	case "aws-container": // its path is its credential's name
+		return fmt.Sprintf("%s of %s on %s", p.As, p.Credential, p.Listen)
+	case "azure-imds", "azure-app-service":
+		return fmt.Sprintf("%s of %s on %s", p.As, p.Resource, p.Listen)
 	}
-	return fmt.Sprintf("%s on %s", p.As, listen)
+	return fmt.Sprintf("%s on %s", p.As, p.Listen)
 }
 
 // published holds what a publisher shows against what its form can carry.
@@ -234,33 +231,44 @@ func (l *loader) published(p *Publisher, a *Agent, f form) {
 		l.unknownCredential(&p.Credential, "agent.publish.credential", a)
 	case c.Gives() != "" && !slices.Contains(f.of, c.Gives()):
 		l.wrong(&p.Credential, "", "agent.publish: as: %s needs %s, and %s (%s) gives %s", p.As, materials(f.of), quote(p.Credential), c.Kind, c.Gives())
-	case p.As == "file" && l.given(&p.Format) && p.Format != "json" && (p.Format == "aws") != (c.Gives() == AWSKeys):
+	case p.As == "file" && l.given(&p.Format) && p.Format != "json" && (p.Format == "aws-credentials") != (c.Gives() == AWSKeys):
 		l.wrong(&p.Format, "", "agent.publish.format %s does not fit %s (%s), which gives %s", p.Format, quote(p.Credential), c.Kind, c.Gives())
-	case p.As == "file" && p.Format == "" && c.Gives() == AWSKeys:
-		p.Format = "aws"
 	}
 }
 
-// settlePublisher fills in what depends on the form.
-func (l *loader) settlePublisher(p *Publisher, cfg *Config) {
+// settlePublisher fills in what depends on the form and the credential.
+func (l *loader) settlePublisher(p *Publisher, a *Agent) {
 	set := func(s *string, value string) {
 		if *s == "" {
 			*s = value
 		}
 	}
-	switch p.As {
-	case "imds":
-		set(&p.Session, "sliding")
-		set(&p.Role, p.Credential)
-	case "aws-container":
-		set(&p.TokenFile, filepath.Join(cfg.Data, "container", p.Credential+".token"))
-	case "azure-app-service":
-		set(&p.TokenFile, filepath.Join(cfg.Data, "app-service", p.Credential+".token"))
-	case "file":
-		set(&p.Format, "token")
-		set(&p.Mode, "0600")
-	}
+	c := a.Credentials[p.Credential]
 	if p.As != "file" {
-		set(&p.Listen, cfg.Agent.Listen)
+		set(&p.Listen, a.Listen)
 	}
+	switch {
+	case p.As == "imds":
+		set(&p.Session, "sliding")
+	case p.As == "file":
+		set(&p.Mode, "0600")
+		if c != nil && c.Gives() == AWSKeys {
+			set(&p.Format, "aws-credentials")
+		}
+		set(&p.Format, "token")
+	case strings.HasPrefix(p.As, "azure-") && c != nil:
+		set(&p.Resource, c.resource())
+		if p.Resource == "" {
+			l.wrong(p, "", "agent.publish.resource is missing: whom the token of %s is for, such as https://vault.azure.net", quote(p.Credential))
+		}
+	}
+}
+
+// resource is whom a token is for, as Azure's clients ask for it.
+func (c *Credential) resource() string {
+	if c.Resource == "" && len(c.Scopes) == 1 {
+		resource, _ := strings.CutSuffix(c.Scopes[0], "/.default")
+		return resource
+	}
+	return c.Resource
 }

@@ -270,7 +270,7 @@ func (l *loader) scalar(n *yaml.Node, f field, path string) (string, bool) {
 		l.fail(n, "", "%s is empty", path)
 	case tag != "!!str" && f.is == "address":
 		l.fail(n, "127.0.0.1:"+n.Value, "%s is a host and a port", path)
-	case tag == "!!int" && f.is == "mode": // 0600, as people write it
+	case tag == "!!int" && bareNumber(f.is):
 		return n.Value, true
 	case tag != "!!str":
 		l.fail(n, "", "%s is a text, not %s: put it in quotes", path, kindOf(n))
@@ -283,6 +283,10 @@ func (l *loader) scalar(n *yaml.Node, f field, path string) (string, bool) {
 	}
 	return "", false
 }
+
+// bareNumber reports whether a text may stand without quotes though it is all
+// digits: 0600.
+func bareNumber(is string) bool { return is == "mode" || is == "number" }
 
 func (l *loader) choice(n *yaml.Node, s string, f field, path string) {
 	switch {

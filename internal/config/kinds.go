@@ -45,7 +45,7 @@ var kinds = map[string]kind{
 		from: []Material{AWSKeys, Token}, gives: Token},
 	"google-impersonate": {needs: "from service_account", takes: "endpoint scopes audience delegates lifetime",
 		from: []Material{Token}, gives: Token},
-	"google-external-account": {needs: "file", takes: "endpoint scopes", gives: Token},
+	"google-external-account": {needs: "file", takes: "scopes", gives: Token},
 	"google-service-account":  {needs: "file", takes: "endpoint scopes audience", gives: Token},
 	"gce-metadata":            {takes: "endpoint account scopes audience", gives: Token},
 
@@ -53,10 +53,10 @@ var kinds = map[string]kind{
 	"azure-workload-identity": {needs: "from tenant client", takes: "endpoint resource scopes",
 		from: []Material{Token}, gives: Token},
 
-	"oauth2":         {needs: "issuer client audience", takes: "endpoint scopes" + proof, gives: Token},
-	"oauth2-refresh": {needs: "issuer client", takes: "endpoint audience scopes refresh_token state" + proof, gives: Token},
-	"device":         {needs: "issuer client", takes: "endpoint audience scopes state" + proof, gives: Token},
-	"token-exchange": {needs: "from issuer audience", takes: "endpoint actor scopes subject_token_type client" + proof,
+	"oauth2":         {needs: "client audience", takes: "issuer endpoint scopes" + proof, gives: Token},
+	"oauth2-refresh": {needs: "client", takes: "issuer endpoint audience scopes refresh_token state" + proof, gives: Token},
+	"device":         {needs: "issuer client", takes: "audience scopes state" + proof, gives: Token},
+	"token-exchange": {needs: "from audience", takes: "issuer endpoint actor scopes subject_token_type client" + proof,
 		from: []Material{Token}, gives: Token},
 
 	"jwt-file":    {needs: "path", gives: Token},
@@ -87,17 +87,16 @@ func (c *Credential) Gives() Material {
 type form struct {
 	needs, takes string // keys, besides credential and as
 	of           []Material
-	many         bool // several may share a listener: their paths differ
 }
 
 // forms is the table of the published forms. It is read only.
 var forms = map[string]form{
-	"imds":              {takes: "listen region role session", of: []Material{AWSKeys}},
-	"aws-container":     {takes: "listen token_file", of: []Material{AWSKeys}, many: true},
-	"gce-metadata":      {takes: "listen account project scopes", of: []Material{Token}},
-	"azure-imds":        {takes: "listen resource client", of: []Material{Token}},
-	"azure-app-service": {takes: "listen resource client token_file", of: []Material{Token}},
-	"file":              {needs: "path", takes: "format mode", of: []Material{Token, AWSKeys}, many: true},
+	"imds":              {takes: "listen region session token_file", of: []Material{AWSKeys}},
+	"aws-container":     {takes: "listen token_file", of: []Material{AWSKeys}},
+	"gce-metadata":      {takes: "listen account project project_number", of: []Material{Token}},
+	"azure-imds":        {takes: "listen resource account", of: []Material{Token}},
+	"azure-app-service": {takes: "listen resource account token_file", of: []Material{Token}},
+	"file":              {needs: "path", takes: "format mode", of: []Material{Token, AWSKeys}},
 }
 
 func (f form) keys() string {

@@ -40,9 +40,11 @@ var patterns = map[string]struct {
 	"email":         {regexp.MustCompile(`^[^@\s/*]{1,128}@[A-Za-z0-9.-]{1,128}$`), "is not the e-mail address of a service account"},
 	"gce-account":   {regexp.MustCompile(`^(default|[^@\s/*]{1,128}@[A-Za-z0-9.-]{1,128})$`), "is neither default nor the e-mail address of a service account"},
 	"project":       {regexp.MustCompile(`^[a-z0-9][a-z0-9.:-]{0,61}[a-z0-9]$`), "is not the id of a project"},
+	"account":       {regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@:/-]{0,511}$`), "is neither an e-mail address nor a client_id"},
+	"number":        {regexp.MustCompile(`^[0-9]{1,20}$`), "is not a number"},
 	"tenant":        {regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,254}$`), "is not an Entra tenant: its id or domain"},
 	"token-type":    {regexp.MustCompile(`^([a-z0-9_]+|urn:[!-~]{3,250})$`), "is not a token type: jwt, access_token, id_token, saml2 or a URN"},
-	"mode":          {regexp.MustCompile(`^0?[0-7][0-7]0$`), "is not a mode like 0600 or 0640, nothing for others"},
+	"mode":          {regexp.MustCompile(`^(0600|0640|0400|0440)$`), "is not one of 0600, 0640, 0400 and 0440"},
 	"credential":    {regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`), "is not a name of letters, digits, dots, dashes and underscores"},
 }
 

@@ -1,13 +1,24 @@
 package config
 
 import (
+	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
 
 // maxSocket bounds the path of a Unix socket, in bytes (sun_path of unix(7)).
 const maxSocket = 100
+
+// metadataHosts are the metadata services' own addresses: one may be an alias of
+// loopback, for programs that take no other. They are read only.
+var metadataHosts = []string{"169.254.169.254", "169.254.170.2", "fd00:ec2::254"}
+
+func hostOf(address string) string {
+	host, _, _ := net.SplitHostPort(address)
+	return host
+}
 
 // checkLocal wants a place on this machine: loopback, or a Unix socket.
 func checkLocal(s string) *fault {
@@ -28,7 +39,7 @@ func checkLocal(s string) *fault {
 	if f := checkAddress(s); f != nil {
 		return f
 	}
-	if !loopbackAddress(s) {
+	if !loopbackAddress(s) && !slices.Contains(metadataHosts, hostOf(s)) {
 		return wrong(quote(s)+" is beyond loopback: credentials are published for this machine only, on loopback or unix:PATH", "")
 	}
 	return nil
@@ -83,8 +94,11 @@ func (l *loader) subjectOfAWS(c *Credential, from *Credential) {
 	}
 }
 
-// issuerOf wants a URL of an issuer that is called.
+// issuerOf wants a URL of an issuer that is called, or of its token endpoint.
 func (l *loader) issuerOf(c *Credential) {
+	if has(kinds[c.Kind].takes, "issuer") && !l.given(&c.Issuer) && !l.given(&c.Endpoint) {
+		l.wrong(c, "", "agent.credentials.issuer is missing: kind %s needs it: the token service; or endpoint: its token endpoint", c.Kind)
+	}
 	if f := checkURL(c.Issuer); f != nil && c.Issuer != "" && c.Kind != "self-signed" {
 		l.wrong(&c.Issuer, f.near, "agent.credentials.issuer %s", f.message)
 	}

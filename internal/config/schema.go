@@ -107,6 +107,9 @@ var textForms = map[string]string{
 
 func textSchema(f field) schema {
 	s := schema{"type": "string", "minLength": 1}
+	if bareNumber(f.is) {
+		s["type"] = []string{"string", "integer"}
+	}
 	switch p, ok := patterns[f.is]; {
 	case len(f.of) > 0:
 		return schema{"type": "string", "enum": slices.Clone(f.of)}
