@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/longcase/longcase/fresh"
 	"github.com/longcase/longcase/fresh/aws"
@@ -83,8 +84,15 @@ func (env *Env) keysLayer(flag, name string) (*fresh.Layer[aws.Keys], error) {
 	return nil, usage("credential %q gives a token, not AWS keys: longcase token get %s prints it", name, name)
 }
 
-// credentialError gives what a credential's layer says its exit code.
+// credentialError gives what a credential's layer says its exit code. This
+// process makes no other attempt, so it promises none.
 func credentialError(err error) error {
+	var e *fresh.Error
+	if errors.As(err, &e) {
+		last := *e
+		last.Next = time.Time{}
+		err = &last
+	}
 	switch {
 	case errors.Is(err, fresh.Misconfigured):
 		return &exit{exitUsage, err}
