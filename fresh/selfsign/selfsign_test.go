@@ -134,7 +134,7 @@ func TestATokenIsForOneCalleeAndEnds(t *testing.T) {
 	}{
 		{"now", v, start, ""},
 		{"a callee 10 s behind", v, iat.Add(-10 * time.Second), ""},
-		{"a callee more than 10 s behind", v, iat.Add(-10*time.Second - 1), token.NotYetValid},
+		{"a callee more than 10 s behind", v, iat.Add(-10*time.Second - 1), token.IssuedInFuture},
 		{"the last instant", v, got.Expires.Add(-1), ""},
 		{"its end", v, got.Expires, token.Expired},
 		{"another callee", other, start, token.WrongAudience},
