@@ -6,7 +6,10 @@ import readline from 'node:readline'
 export async function converse(prepare) {
   const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]()
   const task = JSON.parse((await lines.next()).value)
-  const use = await prepare(task)
+  const use = await prepare(task).catch((err) => {
+    say({ error: `${err?.message ?? err}` })
+    process.exit(1)
+  })
   say({ ready: true })
   for await (const _ of lines) {
     say(await use().then((who) => ({ who }), (err) => ({ error: `${err?.message ?? err}` })))
