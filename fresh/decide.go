@@ -134,7 +134,7 @@ func (s *schedule) drifted(now token.Instant) bool {
 	return d >= s.slack() || d <= -s.slack()
 }
 
-func (s *schedule) slack() time.Duration { return min(maxDrift, s.life/8) }
+func (s *schedule) slack() time.Duration { return min(maxDrift, s.life/8+1) }
 
 // redrawn is the same schedule by what is left of it now. What either clock has
 // counted stays counted, although that clock may be set back later.

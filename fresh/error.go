@@ -78,8 +78,11 @@ func Fail(reason Reason, format string, args ...any) *Error {
 
 // named is err as the failure of the layer called name, without blame.
 func named(name string, err error) *Error {
-	if b, ok := err.(*blame); ok { //nolint:errorlint // what wraps a blame keeps its words
-		err = b.err
+	switch e := err.(type) { //nolint:errorlint // what wraps one of these keeps its words
+	case *blame:
+		err = e.err
+	case *parental:
+		err = e.err
 	}
 	if e, ok := err.(*Error); ok && e.Layer == "" { //nolint:errorlint // what wraps an *Error keeps its words
 		own := *e
