@@ -125,14 +125,17 @@ func (d *device) poll(ctx context.Context, rec record) (c fresh.Credential[fresh
 	p := rec.Device
 	if err := sleep(ctx, p.Next.Sub(d.cfg.Now())); err != nil {
 		waits := fmt.Sprintf("nobody has entered the code %s at %s yet", p.User.UserCode, p.User.URI)
-		return c, false, errors.Join(&fresh.Error{Reason: fresh.Unavailable, Detail: waits}, d.vault.save(rec))
+		return c, false, d.put(rec, fresh.Fail(fresh.Unavailable, "%s", waits))
 	}
 	form := url.Values{"grant_type": {deviceGrant}, "device_code": {p.Code}}
 	now := d.cfg.Now()
 	p.Next = now.Add(p.Interval)
-	patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWithin)
-	defer cancel()
-	got, err := d.token(patient, form, now)
+	q, err := d.prepare(ctx, metadata.token, form, now)
+	if err != nil {
+		return c, false, err
+	}
+	q.patient = true
+	got, err := d.granted(q)
 	if err == nil {
 		c, err = d.keep(rec, got, now)
 		return c, false, err
@@ -145,7 +148,7 @@ func (d *device) poll(ctx context.Context, rec record) (c fresh.Credential[fresh
 func (d *device) judge(rec record, err error) (again bool, _ error) {
 	var no *Error
 	if !errors.As(err, &no) {
-		return false, errors.Join(err, d.vault.save(rec))
+		return false, d.put(rec, err)
 	}
 	var e *fresh.Error
 	switch no.Code {
@@ -161,7 +164,7 @@ func (d *device) judge(rec record, err error) (again bool, _ error) {
 		}
 	}
 	rec.Device = nil
-	return false, errors.Join(err, d.vault.save(rec))
+	return false, d.put(rec, err)
 }
 
 // readDevice reads a device authorization answer (RFC 8628 section 3.2).

@@ -15,9 +15,6 @@ import (
 // sign in again.
 var ErrSignIn = errors.New("a person must sign in again")
 
-// answerWithin bounds the wait for an answer to a refresh token that was sent.
-const answerWithin = 20 * time.Second
-
 // Refresh returns a provider of tokens for whoever signed in once (RFC 6749
 // section 6). The refresh token may rotate: each answer replaces it in the state
 // file before the access token is handed out, and processes that share the file
@@ -27,7 +24,8 @@ const answerWithin = 20 * time.Second
 // the process died or the answer was lost, the same token is sent once more only
 // while the service's grace lasts; then, since it may have been used up, it is
 // never sent again, and a person must sign in (ErrSignIn). A service without a
-// grace takes such a repeat for theft and ends the session.
+// grace takes each such repeat for theft and ends the session: there, what dies
+// between sending and keeping costs a sign-in, whatever a client does.
 func Refresh(cfg Config, state State) fresh.Root[fresh.Token] {
 	r := newRefresher(cfg, state)
 	if r.wrong == nil && (state.File == "" || cfg.Client == "") {
@@ -127,11 +125,7 @@ func (r *refresher) renew(ctx context.Context, rec record) (fresh.Credential[fre
 	form := r.cfg.form("refresh_token")
 	form.Set("refresh_token", rec.Refresh)
 	sent := r.cfg.Now()
-	// An answer that nobody waits for is a token lost: it is waited for, whatever
-	// ctx says.
-	patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWithin)
-	defer cancel()
-	q, err := r.prepare(patient, metadata.token, form, sent)
+	q, err := r.prepare(ctx, metadata.token, form, sent)
 	if err != nil {
 		return none, err
 	}
@@ -143,6 +137,7 @@ func (r *refresher) renew(ctx context.Context, rec record) (fresh.Credential[fre
 	if err := r.vault.save(rec); err != nil {
 		return none, err
 	}
+	q.patient = true
 	got, err := r.granted(q)
 	if err != nil {
 		return none, r.failed(before, rec, q, err)
@@ -174,18 +169,29 @@ func (r *refresher) failed(before, tried record, q *request, err error) error {
 		if !before.Tried.IsZero() {
 			why += "; the answer to an earlier refresh was lost"
 		}
-		err = signIn("%s", why)
-		return errors.Join(err, r.vault.save(record{Of: tried.Of, Seeds: tried.Seeds, Refused: why}))
+		return r.put(record{Of: tried.Of, Seeds: tried.Seeds, Refused: why}, signIn("%s", why))
 	case !q.left.Load() || unused(err, q.status):
-		return errors.Join(err, r.vault.save(before))
+		return r.put(before, err)
+	}
+	return err
+}
+
+// put saves rec after a failure. Where that fails too, both are told.
+func (r *refresher) put(rec record, err error) error {
+	if wrong := r.vault.save(rec); wrong != nil {
+		return errors.Join(err, wrong)
 	}
 	return err
 }
 
 // unused reports whether a service that answered so has not used the refresh
-// token: it refused for another reason, or had no time.
+// token: it refused for another reason, had no time, or was not asked at all.
 func unused(err error, status int) bool {
-	return errors.Is(err, fresh.Refused) || status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return true
+	}
+	return errors.Is(err, fresh.Refused) || errors.Is(err, fresh.Malformed) && status != http.StatusOK
 }
 
 // keep writes what was answered, before anyone gets it.

@@ -55,7 +55,11 @@ type request struct {
 	secrets []string    // that no error may repeat
 	left    atomic.Bool // something may have reached the service
 	status  int         // of the answer
+	patient bool        // wait for the answer although the context ends: it must not be lost
 }
+
+// answerWithin bounds the wait for one answer.
+const answerWithin = 20 * time.Second
 
 // prepare makes a request of form, with the client's proof, to one of the
 // service's endpoints.
@@ -92,7 +96,13 @@ func (s *service) prepare(ctx context.Context, at func(metadata) string, form ur
 // send sends q once. After a failure the metadata is read anew: the service may
 // have moved.
 func (s *service) send(q *request) (ask.Answer, error) {
-	a, err := ask.Do(q.http, q.Request, theService)
+	ctx := q.Context()
+	if q.patient {
+		ctx = context.WithoutCancel(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	a, err := ask.Do(q.http, q.WithContext(ctx), theService)
 	q.status = a.Status
 	if err == nil {
 		err = refusal(a, q.secrets)

@@ -23,8 +23,8 @@ type State struct {
 	// seed changes to one that was never seen.
 	Seed func() (string, error)
 	// Grace is how long the service answers a repeat of a refresh whose answer was
-	// lost; default 60 s. Negative: a repeat is always safe, because the service
-	// does not rotate refresh tokens.
+	// lost; default 60 s. Negative: a repeat is always tried, because the service
+	// does not rotate refresh tokens, or a false alarm of theft is the lesser evil.
 	Grace time.Duration
 }
 

@@ -107,8 +107,13 @@ func (t *Transport) lease(r *http.Request) (fresh.Lease[fresh.Token], error) {
 
 // attaches reports whether r may carry the token.
 func (t *Transport) attaches(r *http.Request) bool {
-	if r.Header.Get("Authorization") != "" || !t.names(r.URL) {
+	if !t.names(r.URL) {
 		return false
+	}
+	for name := range r.Header {
+		if strings.EqualFold(name, "Authorization") {
+			return false
+		}
 	}
 	for at := r; at.Response != nil; at = at.Response.Request {
 		if from := at.Response.Request; from == nil || address(from.URL) != address(r.URL) || from.URL.Scheme != r.URL.Scheme {
@@ -178,17 +183,21 @@ func drain(body io.ReadCloser) {
 	_ = body.Close()
 }
 
-// errorParam finds error="…" in a challenge (RFC 6750 section 3).
-var errorParam = regexp.MustCompile(`(?i)(?:^|[\s,])error\s*=\s*"?([^",\s]*)"?`)
+// parameter finds the parameters of a challenge (RFC 9110 section 11.6.1), quoted
+// strings as a whole.
+var parameter = regexp.MustCompile(`([A-Za-z_]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]*)`)
 
-// refusesToken reports whether the answer says that the token does not work. A
-// challenge with another error, such as insufficient_scope, would be the same
-// with a new token.
+// refusesToken reports whether the answer says that the token does not work (RFC
+// 6750 section 3.1). A challenge with another error, such as insufficient_scope,
+// would be the same with a new token.
 func refusesToken(resp *http.Response) bool {
 	said := false
 	for _, challenge := range resp.Header.Values("WWW-Authenticate") {
-		for _, m := range errorParam.FindAllStringSubmatch(challenge, -1) {
-			if said = true; m[1] == "invalid_token" {
+		for _, m := range parameter.FindAllStringSubmatch(challenge, -1) {
+			if !strings.EqualFold(m[1], "error") {
+				continue
+			}
+			if said = true; strings.Trim(m[2], `"`) == "invalid_token" {
 				return resp.StatusCode >= http.StatusBadRequest
 			}
 		}
