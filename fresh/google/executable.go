@@ -113,9 +113,9 @@ func (p *program) run(ctx context.Context, now time.Time) (fresh.Credential[fres
 	if ctx.Err() != nil {
 		return fresh.Credential[fresh.Token]{}, fresh.Fail(fresh.Unavailable, "%s did not end within %s", what, p.timeout)
 	}
-	data := bytes.TrimSpace(out.Bytes())
+	data := bytes.TrimSpace(out.kept)
 	if len(data) == 0 {
-		data = bytes.TrimSpace(errs.Bytes())
+		data = bytes.TrimSpace(errs.kept)
 	}
 	c, err := readExecutable(what, data, p.output != "")
 	if failed != nil && !errors.Is(err, fresh.Refused) {
@@ -127,14 +127,15 @@ func (p *program) run(ctx context.Context, now time.Time) (fresh.Credential[fres
 	return c, err
 }
 
-// bounded keeps the first maxFile bytes and fails beyond.
-type bounded struct{ bytes.Buffer }
+// bounded fails beyond maxFile bytes.
+type bounded struct{ kept []byte }
 
 func (b *bounded) Write(data []byte) (int, error) {
-	if b.Len()+len(data) > maxFile {
+	if len(b.kept)+len(data) > maxFile {
 		return 0, fmt.Errorf("more than %d bytes of output", maxFile)
 	}
-	return b.Buffer.Write(data)
+	b.kept = append(b.kept, data...)
+	return len(data), nil
 }
 
 // executableAnswer is what a program prints and keeps.

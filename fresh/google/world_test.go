@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,11 +42,12 @@ type world struct {
 
 func newWorld(t testing.TB, now func() time.Time) *world {
 	t.Helper()
-	w := &world{key: rsaKey(t)}
-	w.idp = signer(t, "idp", rsaKey(t))
+	keys := threeKeys()
+	w := &world{key: keys[0]}
+	w.idp = signer(t, "idp", keys[1])
 	w.aws = clouds.NewAWS(clouds.AWSConfig{Now: now, Region: "eu-west-1", SessionLife: 5 * time.Minute, RoleLife: 2 * time.Hour})
 	w.google = clouds.NewGoogle(clouds.GoogleConfig{
-		Now: now, TokenURI: "https://oauth2.googleapis.com/token", Machine: machine, Signer: signer(t, "google", rsaKey(t)),
+		Now: now, TokenURI: "https://oauth2.googleapis.com/token", Machine: machine, Signer: signer(t, "google", keys[2]),
 		Providers: []clouds.GoogleProvider{
 			{Audience: awsPool, AWS: w.aws.Signed},
 			{Audience: oidcPool, Issuer: oidcName, Keys: jwks.FromKeys(w.idp.Key())},
@@ -183,6 +185,18 @@ func signer(t testing.TB, id string, key *rsa.PrivateKey) token.Signer {
 	}
 	return s
 }
+
+// threeKeys are made once: RSA keys are slow to make.
+var threeKeys = sync.OnceValue(func() (keys [3]*rsa.PrivateKey) {
+	for i := range keys {
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			panic(err)
+		}
+		keys[i] = key
+	}
+	return keys
+})
 
 func rsaKey(t testing.TB) *rsa.PrivateKey {
 	t.Helper()
