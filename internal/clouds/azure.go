@@ -36,7 +36,7 @@ type AzureApplication struct {
 }
 
 // Azure is the double: GET /metadata/identity/oauth2/token (IMDS), GET /msi/token
-// (App Service), POST /TENANT/oauth2/v2.0/token (Entra) and /api/…, which takes
+// (App Service), POST /TENANT/oauth2/v2.0/token (Entra) and /api/NAME, which takes
 // live tokens for the resource in its query only.
 type Azure struct {
 	cfg AzureConfig
@@ -72,7 +72,7 @@ func NewAzure(cfg AzureConfig) *Azure {
 	a.route("/metadata/identity/oauth2/token", "imds", a.serveIMDS)
 	a.route("GET /msi/token", "appservice", a.serveAppService)
 	a.route("POST /{tenant}/oauth2/v2.0/token", "entra", a.serveEntra)
-	a.route("/api/", "api", a.serveAPI)
+	a.route("/api/{name}", "api", a.serveAPI)
 	return a
 }
 
@@ -187,7 +187,7 @@ func azureResource(s string) string {
 	return strings.TrimRight(strings.TrimSuffix(s, "/.default"), "/")
 }
 
-// serveAPI stands for every Azure API: /api/…?resource=R.
+// serveAPI stands for every Azure API: /api/NAME?resource=R.
 func (a *Azure) serveAPI(w http.ResponseWriter, r *http.Request) {
 	value, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	a.mu.Lock()
