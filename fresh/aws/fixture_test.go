@@ -183,3 +183,10 @@ func answering(status int, body string, header ...string) http.Handler {
 		_, _ = w.Write([]byte(body))
 	})
 }
+
+// counting is a root whose values are those of next.
+func counting[T comparable](next func() T) fresh.Root[T] {
+	return func(context.Context, time.Time) (fresh.Credential[T], error) {
+		return fresh.Credential[T]{Value: next(), Life: time.Hour}, nil
+	}
+}

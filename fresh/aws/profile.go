@@ -103,9 +103,14 @@ func runProcess(ctx context.Context, command string) (fresh.Credential[Keys], er
 	}
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, shell[0], shell[1], command) //nolint:gosec // the operator's own file names the program
-	cmd.Stdout = &limited{to: &out, left: maxOutput}
+	stdout := &limited{to: &out, left: maxOutput}
+	cmd.Stdout = stdout
 	cmd.WaitDelay = time.Second // its own children may hold the pipe
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	switch {
+	case stdout.left < 0:
+		return fresh.Credential[Keys]{}, fresh.Fail(fresh.Malformed, "%s wrote more than %d bytes", program, maxOutput)
+	case err != nil:
 		return fresh.Credential[Keys]{}, &fresh.Error{Reason: fresh.Unavailable, Detail: program + " failed", Err: err}
 	}
 	return processKeys(out.Bytes())
@@ -130,7 +135,7 @@ type limited struct {
 
 func (l *limited) Write(p []byte) (int, error) {
 	if l.left -= len(p); l.left < 0 {
-		return 0, fresh.Fail(fresh.Malformed, "%s wrote more than %d bytes", program, maxOutput)
+		return 0, io.ErrShortBuffer
 	}
 	return l.to.Write(p)
 }
