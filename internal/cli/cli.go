@@ -132,8 +132,8 @@ func newRoot(env *Env) *cobra.Command {
 	root.SetErr(env.Stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &misuse{err, cmd.UseLine()} })
 	root.AddCommand(
-		serveCommand(env), configCommand(env), tokenCommand(env), execCommand(env), clientCommand(env), sessionCommand(env),
-		keysCommand(env), userCommand(env), versionCommand(env),
+		serveCommand(env), configCommand(env), tokenCommand(env), execCommand(env), credentialCommand(env), clientCommand(env), sessionCommand(env),
+		keysCommand(env), userCommand(env), planCommand(env), versionCommand(env),
 	)
 	asGroup(root)
 	return root

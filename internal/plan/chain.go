@@ -239,6 +239,13 @@ func (c Chain) Shortest() (Link, bool) {
 // Life is how long one lease of the chain's credential lives; 0: not known.
 func (c Chain) Life() time.Duration { return c.Links[0].Life }
 
+// Renews is how long the chain can be renewed: until what nobody here renews
+// ends. It is false for one that renews for ever, and where it is not known.
+func (c Chain) Renews() (time.Duration, bool) {
+	l := c.culprit()
+	return l.Reach.Least, !c.Reach.Forever && l.Reach.Known
+}
+
 // culprit is the link that ends the chain first.
 func (c Chain) culprit() Link {
 	var first Link

@@ -22,14 +22,13 @@ type Finding struct {
 
 // Judge holds a chain against a job.
 func (c Chain) Judge(job Job) []Finding {
-	findings := []Finding{}
-	if job.Once && job.Length > 0 {
-		findings = append(findings, c.copied(job.Length)...)
+	switch {
+	case job.Once && job.Length > 0:
+		return c.copied(job.Length)
+	case c.Reach.Forever:
+		return []Finding{}
 	}
-	if c.Reach.Forever {
-		return findings
-	}
-	return append(findings, c.ends(job.Length))
+	return []Finding{c.ends(job.Length)}
 }
 
 // ends tells of the link that nobody here can renew.
@@ -68,7 +67,7 @@ func (c Chain) copied(length time.Duration) []Finding {
 			Says:   fmt.Sprintf("a copy lives from %s to %s, by when it is taken, and the job holds it for %s", say(c.Ahead), say(top.Life), say(length)),
 			Remedy: fmt.Sprintf("refresh: {ahead: %s} renews it that early; or have the job ask again", say(length))}}
 	}
-	return nil
+	return []Finding{}
 }
 
 // longer is how a copy could live for length.

@@ -105,6 +105,18 @@ func TestHowLongChainsLast(t *testing.T) {
 	}
 }
 
+func TestAChainRenewsUntilItsShortestLinkThatNobodyRenews(t *testing.T) {
+	c := chainOf(t, github2, files(5*time.Minute, ""))
+	shortest, _ := c.Shortest()
+	renews, known := c.Renews()
+	if shortest.Name != "ci" || renews != 5*time.Minute || !known || c.Reach.Least != time.Hour {
+		t.Errorf("shortest %s, renews %v (%v), lasts %v", shortest.Name, renews, known, c.Reach.Least)
+	}
+	if _, known := chainOf(t, incident0, Files{}).Renews(); known {
+		t.Error("incident 0's chain ends")
+	}
+}
+
 func TestAnExternalAccountFileIsAChain(t *testing.T) {
 	const x = "x: {kind: google-external-account, file: f.json}"
 	tests := []struct {
