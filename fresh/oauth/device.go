@@ -207,6 +207,6 @@ func readDevice(a ask.Answer, now time.Time) (pending, error) {
 	interval = min(max(interval, time.Second), time.Minute)
 	return pending{
 		Code: body.DeviceCode, Interval: interval, Next: now.Add(interval),
-		User: DeviceCode{UserCode: body.UserCode, URI: body.URI, Complete: body.Complete, Expires: now.Add(life)},
+		User: DeviceCode{UserCode: body.UserCode, URI: body.URI, Complete: body.Complete, Expires: now.Add(life).Round(0).UTC()},
 	}, nil
 }
