@@ -80,8 +80,11 @@ func checkText(is, s string) *fault {
 		return checkBeyond(is, s)
 	}
 	near := ""
-	if is == "method" && p.form.MatchString(strings.ToUpper(s)) {
+	switch {
+	case is == "method" && p.form.MatchString(strings.ToUpper(s)):
 		near = strings.ToUpper(s)
+	case is == "token-type":
+		near = nearest(s, tokenTypes)
 	}
 	if strings.HasSuffix(is, "-hash") { // it may be the secret itself
 		return wrong(p.says, "")
