@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -56,7 +57,7 @@ func checkAll(all []Publication) error {
 func (p Publication) place() string {
 	switch p.Form {
 	case File:
-		return "path " + p.Path
+		return "path " + filepath.Clean(p.Path)
 	case AWSContainer:
 		return fmt.Sprintf("listen %s with /container/%s", p.Listen, p.Name)
 	case AzureIMDS, AzureAppService:

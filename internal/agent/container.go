@@ -29,8 +29,7 @@ func (*containers) owns(path string) bool { return strings.HasPrefix(path, conta
 
 func (*containers) say(r *refusal) answer { return awsFault(r) }
 
-// answer tells a wrong name and a wrong token apart only to whoever has a right
-// token of some name.
+// answer does not tell a wrong name and a wrong token apart.
 func (cs *containers) answer(ctx context.Context, c call) answer {
 	if c.Method != http.MethodGet {
 		return awsFault(no(http.StatusMethodNotAllowed, ByRequest, "only GET is allowed"))

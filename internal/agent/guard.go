@@ -108,7 +108,7 @@ func (a *Agent) admit(r *http.Request) (uint32, *refusal) {
 func (a *Agent) admitPeer(c caller) (uint32, *refusal) {
 	uid, err := c.uid()
 	if err != nil {
-		a.cfg.Log.Warn("a peer is refused", "err", err)
+		a.cfg.Log.Debug("a peer is refused", "err", err)
 		return 0, no(http.StatusForbidden, ByPeer, "%v", peer.ErrUnknown)
 	}
 	if uid == 0 || uid == a.uid {

@@ -109,7 +109,7 @@ func (a *Agent) keys(ctx context.Context, p Publication) (render.Keys, *refusal,
 		err = k.Check(a.cfg.Now())
 	}
 	if err != nil {
-		a.cfg.Log.Warn("a published credential cannot be had", "credential", p.Name, "form", string(p.Form), "err", err)
+		a.cfg.Log.Debug("a published credential cannot be had", "credential", p.Name, "form", string(p.Form), "err", err)
 		no, after := unavailable(p.Name, err)
 		return render.Keys{}, no, after
 	}
@@ -123,7 +123,7 @@ func (a *Agent) token(ctx context.Context, p Publication, get Bearer) (render.To
 		err = t.Check(a.cfg.Now())
 	}
 	if err != nil {
-		a.cfg.Log.Warn("a published credential cannot be had", "credential", p.Name, "form", string(p.Form), "err", err)
+		a.cfg.Log.Debug("a published credential cannot be had", "credential", p.Name, "form", string(p.Form), "err", err)
 		no, after := unavailable(p.Name, err)
 		return render.Token{}, no, after
 	}
