@@ -3,14 +3,17 @@ package aws_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/longcase/longcase/fresh"
 	"github.com/longcase/longcase/fresh/aws"
@@ -136,4 +139,48 @@ func TestProviderNeverTellsAnEndBeyondTheLease(t *testing.T) {
 			t.Errorf("a lease until %v is told to end at %v", lease.Expires, c.Expires)
 		}
 	}
+}
+
+// What signed with the lease before is no reason to end the one in hand.
+func TestRetryerInvalidatesExactlyTheLeaseThatSigned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		layer := fresh.New(counting(func() aws.Keys {
+			n++
+			return aws.Keys{AccessKeyID: fmt.Sprint("ASIA", n), SecretAccessKey: "s"}
+		}), fresh.Policy{})
+		retryer := aws.Retryer(layer, retry.NewStandard())
+		first := lease(t, layer)
+		layer.Invalidate(first)
+		second := lease(t, layer)
+		for _, tt := range []struct {
+			signer string
+			want   fresh.Lease[aws.Keys] // in hand afterwards
+		}{{first.Value.AccessKeyID, second}, {"AKIASOMEBODYELSE", second}} {
+			if !retryer.IsErrorRetryable(refusal(tt.signer, 1)) {
+				t.Errorf("%s: not repeated with the keys in hand", tt.signer)
+			}
+			if got := lease(t, layer); got != tt.want {
+				t.Errorf("%s: the lease in hand is %d now", tt.signer, got.Generation)
+			}
+		}
+		time.Sleep(time.Minute) // renewals that refusals cause are spaced
+		if !retryer.IsErrorRetryable(refusal(second.Value.AccessKeyID, 1)) || lease(t, layer) == second {
+			t.Error("the lease that signed is still in hand")
+		}
+		if retryer.IsErrorRetryable(refusal(second.Value.AccessKeyID, 3)) {
+			t.Error("a third repetition")
+		}
+		if unknown := (&smithy.GenericAPIError{Code: "ExpiredToken"}); retryer.IsErrorRetryable(unknown) {
+			t.Error("repeated, although nothing says who signed")
+		}
+	})
+}
+
+// refusal is how the SDK tells that a service did not take a request's keys.
+func refusal(id string, attempt int) error {
+	req := &http.Request{Header: http.Header{"Authorization": {"AWS4-HMAC-SHA256 Credential=" + id + "/20260101/eu-west-1/sts/aws4_request, SignedHeaders=host, Signature=0"},
+		"Amz-Sdk-Request": {fmt.Sprintf("attempt=%d; max=3", attempt)}}}
+	return &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{Request: req, StatusCode: http.StatusForbidden}},
+		Err: &smithy.GenericAPIError{Code: "ExpiredToken"}}
 }

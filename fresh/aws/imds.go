@@ -3,7 +3,6 @@ package aws
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -245,5 +244,5 @@ func unled(c, or *http.Client) *http.Client {
 }
 
 func misconfigured(err error) error {
-	return &fresh.Error{Reason: fresh.Misconfigured, Detail: "the settings cannot work", Err: fmt.Errorf("%w", err)}
+	return &fresh.Error{Reason: fresh.Misconfigured, Detail: "the settings cannot work", Err: err}
 }

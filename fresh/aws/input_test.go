@@ -277,7 +277,7 @@ region = eu-west-1
 		{"endless", "AKIA2", 5 * time.Minute, answer{}},
 		{"version2", "", 0, answer{want: fresh.Malformed, words: "version 2"}},
 		{"words", "", 0, answer{want: fresh.Malformed, words: "JSON"}},
-		{"fails", "", 0, answer{want: fresh.Unavailable, words: "exit status 3"}},
+		{"fails", "", 0, answer{want: fresh.Refused, words: "exit status 3"}},
 		{"chatty", "", 0, answer{want: fresh.Malformed, words: "more than"}},
 		{"role", "", 0, answer{want: fresh.Misconfigured, words: "kind aws-assume-role"}},
 		{"instance", "", 0, answer{want: fresh.Misconfigured, words: "kind aws-instance-role"}},
@@ -297,11 +297,11 @@ region = eu-west-1
 }
 
 func TestProcessThatHangsEndsWithItsContext(t *testing.T) {
-	config := file(t, "[default]\ncredential_process = sleep 60\n")
+	config := file(t, "[default]\ncredential_process = sleep 60 | cat\n")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err := aws.Profile(aws.ProfileConfig{ConfigFile: config, CredentialsFile: os.DevNull})(ctx, time.Now())
-	answer{want: fresh.Unavailable, words: "credential_process"}.check(t, err)
+	answer{want: fresh.Unavailable, words: "did not end in time"}.check(t, err)
 }
 
 func TestKeysNeverPrint(t *testing.T) {

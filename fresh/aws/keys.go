@@ -2,6 +2,7 @@ package aws
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -101,7 +102,8 @@ func visible(s string) bool {
 // refusal is a service's answer other than 200 as an error, with a word of ours.
 func refusal(a ask.Answer, what, said, hint string) error {
 	err := a.OK(what, said)
-	if e, ok := err.(*fresh.Error); ok && hint != "" {
+	var e *fresh.Error
+	if errors.As(err, &e) && hint != "" {
 		e.Detail += " (" + hint + ")"
 	}
 	return err

@@ -101,19 +101,24 @@ func runProcess(ctx context.Context, command string) (fresh.Credential[Keys], er
 	if runtime.GOOS == "windows" {
 		shell = []string{"cmd.exe", "/C"}
 	}
-	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, shell[0], shell[1], command) //nolint:gosec // the operator's own file names the program
-	stdout := &limited{to: &out, left: maxOutput}
-	cmd.Stdout = stdout
-	cmd.WaitDelay = time.Second // its own children may hold the pipe
+	out := &head{left: maxOutput}
+	cmd.Stdout = out
+	cmd.WaitDelay = time.Second // what it left behind may hold its output open
+	killAll(cmd)
 	err := cmd.Run()
+	var exit *exec.ExitError
 	switch {
-	case stdout.left < 0:
+	case out.left < 0:
 		return fresh.Credential[Keys]{}, fresh.Fail(fresh.Malformed, "%s wrote more than %d bytes", program, maxOutput)
+	case err != nil && ctx.Err() != nil:
+		return fresh.Credential[Keys]{}, fresh.Fail(fresh.Unavailable, "%s was killed: it did not end in time", program)
+	case errors.As(err, &exit):
+		return fresh.Credential[Keys]{}, &fresh.Error{Reason: fresh.Refused, Detail: program + " failed", Err: exit}
 	case err != nil:
 		return fresh.Credential[Keys]{}, &fresh.Error{Reason: fresh.Unavailable, Detail: program + " failed", Err: err}
 	}
-	return processKeys(out.Bytes())
+	return processKeys(out.kept.Bytes())
 }
 
 func processKeys(out []byte) (fresh.Credential[Keys], error) {
@@ -127,15 +132,15 @@ func processKeys(out []byte) (fresh.Credential[Keys], error) {
 	return d.credential(program, time.Time{})
 }
 
-// limited is a writer that fails when it is full.
-type limited struct {
-	to   io.Writer
+// head keeps what is written, up to left bytes.
+type head struct {
+	kept bytes.Buffer
 	left int
 }
 
-func (l *limited) Write(p []byte) (int, error) {
-	if l.left -= len(p); l.left < 0 {
+func (h *head) Write(p []byte) (int, error) {
+	if h.left -= len(p); h.left < 0 {
 		return 0, io.ErrShortBuffer
 	}
-	return l.to.Write(p)
+	return h.kept.Write(p)
 }

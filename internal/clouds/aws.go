@@ -38,7 +38,7 @@ type AWSConfig struct {
 	Role    string           // of the instance and the container; default "app"
 	Region  string           // default "us-east-1"
 
-	SessionLife time.Duration // the longest life of an IMDSv2 session token; default what is asked for
+	SessionLife time.Duration // the longest life of an IMDSv2 session token, whole seconds; default what is asked for
 	RoleLife    time.Duration // of the keys of instance and container; default 6 h
 	RoleAhead   time.Duration // how long before the end of those the next are handed out; default 5 min, at most half of RoleLife
 	AssumeLife  time.Duration // of role sessions, whatever DurationSeconds says; default that, or 1 h
@@ -188,6 +188,7 @@ func (a *AWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	now := a.cfg.Now().UTC()
 	body, err := io.ReadAll(io.LimitReader(r.Body, awsMaxBody))
 	if err != nil {
+		http.Error(w, "the body cannot be read", http.StatusBadRequest)
 		return
 	}
 	a.mu.Lock()
