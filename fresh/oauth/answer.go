@@ -165,7 +165,7 @@ func refusal(a ask.Answer, secrets []string) error {
 		e.Detail += " and not as a token service does: check its address"
 		return e
 	}
-	no := &Error{Status: a.Status, Code: printable(body.Error, 80), Description: printable(without(body.Description, secrets), 500)}
+	no := &Error{Status: a.Status, Code: shown(body.Error, secrets, 80), Description: shown(body.Description, secrets, 500)}
 	if no.Code == "temporarily_unavailable" || no.Code == "server_error" {
 		e.Reason = fresh.Unavailable
 	}
@@ -181,13 +181,15 @@ func secretsOf(form url.Values) (secrets []string) {
 	return secrets
 }
 
-func without(s string, secrets []string) string {
+// shown is what an error may repeat of a service's words.
+func shown(s string, secrets []string, most int) string {
+	s = printable(s, len(s))
 	for _, secret := range secrets {
 		if secret != "" {
 			s = strings.ReplaceAll(s, secret, "[secret]")
 		}
 	}
-	return s
+	return s[:min(len(s), most)]
 }
 
 // printable keeps what RFC 6749 section 5.2 allows in an error, bounded.

@@ -43,7 +43,7 @@ func FuzzRefusal(f *testing.F) {
 	f.Add(400, `{"error":"invalid_grant","error_description":"the token s3cr3t is over"}`)
 	f.Add(503, `x`)
 	f.Add(302, ``)
-	f.Add(401, `{"error":"a\nb"}`)
+	f.Add(401, `{"error":"s3\ncr3t"}`)
 	f.Fuzz(func(t *testing.T, status int, body string) {
 		err := refusal(ask.Answer{Status: status, Body: []byte(body)}, []string{"", "s3cr3t"})
 		if (err == nil) != (status == http.StatusOK) {
