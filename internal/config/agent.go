@@ -13,7 +13,8 @@ type Agent struct {
 
 // Credential is one layer of a chain. Which keys a kind has, and what its from
 // may be, stands in one table: see kinds.go. What the file leaves out is zero
-// and has the provider's default, except Algorithm, State and SubjectTokenType.
+// and has the provider's default, except SessionName, State and the Region of
+// google-sts.
 type Credential struct {
 	Kind    string  `key:"kind" of:"aws-imds-token|aws-instance-role|aws-container|aws-profile|aws-assume-role|aws-web-identity|google-sts|google-impersonate|google-external-account|google-service-account|gce-metadata|azure-imds|azure-workload-identity|oauth2|oauth2-refresh|token-exchange|device|jwt-file|self-signed|exec" need:"yes" doc:"How the credential is got."`
 	From    string  `key:"from" is:"credential" doc:"The credential that this one is got with."`

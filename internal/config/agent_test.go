@@ -284,13 +284,20 @@ agent:
     t: {kind: oauth2-refresh, issuer: https://i.test, client: c}
     x: {kind: token-exchange, from: t, issuer: https://i.test, audience: a, subject_token_type: access_token}
     m: {kind: oauth2, issuer: https://i.test, client: c, certificate: {file: c.pem}, key: {file: k.pem}, audience: a}
+    g: {kind: google-sts, from: k, audience: a}
+    j: {kind: google-sts, from: t, audience: a}
+    r: {kind: aws-assume-role, from: k, role_arn: "arn:aws:iam::123456789012:role/r"}
+    long-long-long-long-long-long-long-long-long-long-long-long-long: {kind: aws-assume-role, from: k, role_arn: "arn:aws:iam::123456789012:role/r"}
   publish: [{credential: k, as: imds}, {credential: k, as: aws-container}, {credential: k, as: file, path: p}]
 `)
 	a := cfg.Agent
 	p := a.Publish
 	got := []string{a.Listen, a.Credentials["t"].State, a.Credentials["x"].SubjectTokenType, a.Credentials["m"].Certificate.File,
+		a.Credentials["g"].Region, a.Credentials["j"].Region, a.Credentials["r"].SessionName,
+		a.Credentials["long-long-long-long-long-long-long-long-long-long-long-long-long"].SessionName,
 		p[0].Listen, p[0].Session, p[2].Format, p[2].Mode, p[2].Listen}
 	want := []string{"127.0.0.1:4620", "dir/d/agent/t.state", "urn:ietf:params:oauth:token-type:access_token", "dir/c.pem",
+		"us-east-1", "", "longcase-r", "longcase-long-long-long-long-long-long-long-long-long-long-long-",
 		"127.0.0.1:4620", "sliding", "aws-credentials", "0600", ""}
 	if !slices.Equal(got, want) {
 		t.Errorf("defaults = %q\n       want %q", got, want)

@@ -35,6 +35,9 @@ func (l *loader) credential(name string, a *Agent, data string) {
 	if has(k.takes, "certificate") {
 		l.clientEvidence(c)
 	}
+	if has(k.takes, "session_name") && c.SessionName == "" {
+		c.SessionName = "longcase-" + name[:min(len(name), 55)] // 64 at most
+	}
 	if has(k.takes, "state") && c.State == "" {
 		c.State = filepath.Join(data, "agent", name+".state")
 	}
@@ -256,7 +259,7 @@ func (l *loader) settlePublisher(p *Publisher, a *Agent) {
 			set(&p.Format, "aws-credentials")
 		}
 		set(&p.Format, "token")
-	case strings.HasPrefix(p.As, "azure-") && c != nil:
+	case strings.HasPrefix(p.As, "azure-") && c != nil && c.Gives() == Token:
 		set(&p.Resource, c.resource())
 		if p.Resource == "" {
 			l.wrong(p, "", "agent.publish.resource is missing: whom the token of %s is for, such as https://vault.azure.net", quote(p.Credential))

@@ -83,12 +83,17 @@ func (l *loader) roleChaining(c *Credential, from *Credential) {
 		formatDuration(c.Duration), quote(c.From))
 }
 
+// defaultRegion is whose STS is asked where the file names no region.
+const defaultRegion = "us-east-1"
+
 // subjectOfAWS keeps apart what only one kind of subject token has.
 func (l *loader) subjectOfAWS(c *Credential, from *Credential) {
 	switch {
 	case from == nil:
 	case from.Gives() == AWSKeys && l.given(&c.SubjectTokenType):
 		l.wrong(&c.SubjectTokenType, "", "agent.credentials.subject_token_type is not for AWS keys, which are sent as a signed request: leave it out")
+	case from.Gives() == AWSKeys && !l.given(&c.Region):
+		c.Region = defaultRegion
 	case from.Gives() == Token && l.given(&c.Region):
 		l.wrong(&c.Region, "", "agent.credentials.region is for AWS keys, and %s gives a token: leave it out", quote(c.From))
 	}
