@@ -8,7 +8,7 @@ export CGO_ENABLED = 0
 
 # Packages for the race detector: those that do much at once and whose tests do
 # not link Pebble (the detector needs cgo).
-RACE := ./token/... ./verify/... ./jwks/... ./gate/... ./issuer/... ./store/memory/...
+RACE := ./token/... ./verify/... ./jwks/... ./gate/... ./issuer/... ./store/memory/... ./fresh/... ./internal/agent/...
 
 .DEFAULT_GOAL := help
 .PHONY: help run build setup test test-long bench lint fuzz
@@ -43,6 +43,8 @@ bench: build ## speed and memory beside the peers', as ratios
 	cd bench && $(GO) run ./cmd/bench-verify
 	cd bench && $(GO) run ./cmd/bench-store
 	cd bench && $(GO) run ./cmd/bench-issuer -binary ../bin/longcase
+	cd bench && $(GO) run ./cmd/bench-fresh
+	cd bench && $(GO) run ./cmd/fault-matrix
 
 lint: ## golangci-lint over every module
 	$(GO) run $(GOLANGCI) run ./...
