@@ -12,6 +12,7 @@ const (
 	maxLife    = 10 * 365 * 24 * time.Hour // a longer one is taken for this
 	maxFast    = 26 * time.Hour            // a host further ahead than this is not believed to be wrong
 	minRecheck = 100 * time.Millisecond
+	maxAgree   = 5 * time.Second           // an exchange that took longer proves little of the clocks
 	maxDrift   = time.Second // the two clocks may part so far before a schedule is drawn again
 	longest    = time.Duration(1<<63 - 1)
 )
@@ -182,16 +183,16 @@ func (e ending) life(sent, received token.Instant) (life time.Duration, ends boo
 	return bounded(life), ends
 }
 
-// skew is how far the issuer's clock is ahead of ours: zero if the two can
-// agree, else the bound that makes a lease shorter. Date has a resolution of a
-// second. A Date that makes a lease longer by days is more likely wrong than
-// this host's clock.
+// skew is how far the issuer's clock is ahead of ours: zero if the two can agree
+// within a short exchange, else the bound that makes a lease shorter. Date has a
+// resolution of a second. A Date that makes a lease longer by days is more likely
+// wrong than this host's clock.
 func skew(date time.Time, sent, received token.Instant) time.Duration {
 	if date.IsZero() {
 		return 0
 	}
 	most, least := bounded(date.Add(time.Second).Sub(sent.Wall)), bounded(date.Sub(received.Wall))
-	if least <= 0 && most >= 0 || most < -maxFast {
+	if least <= 0 && most >= 0 && most <= maxAgree || most < -maxFast {
 		return 0
 	}
 	return most

@@ -149,6 +149,7 @@ func TestEndOfACredential(t *testing.T) {
 		{"the issuer does not say its time", ending{expires: start.Add(hour)}, sec, hour - sec, nil},
 		{"the issuer's time is within the exchange", ending{expires: start.Add(hour), date: start.Add(sec)}, 2 * sec, hour - 2*sec, nil},
 		{"the issuer's time has whole seconds", ending{expires: start.Add(hour), date: start.Add(-sec)}, 0, hour, nil},
+		{"an exchange that took a minute", ending{expires: start.Add(hour), date: start.Add(time.Minute)}, time.Minute, hour - 2*time.Minute - sec, nil},
 		{"this host is an hour slow", ending{expires: start.Add(2 * hour), date: start.Add(hour)}, 0, hour - sec, nil},
 		{"this host is an hour fast", ending{expires: start, date: start.Add(-hour)}, 0, hour - sec, nil},
 		{"this host is a year slow", ending{expires: start.Add(8761 * hour), date: start.Add(8760 * hour)}, 0, hour - sec, nil},

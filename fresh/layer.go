@@ -23,6 +23,7 @@ type node interface {
 	depth() int
 	ready(now token.Instant) bool
 	nextTry() token.Instant
+	look(now token.Instant)
 	watch(chan<- struct{})
 	unwatch(chan<- struct{})
 }

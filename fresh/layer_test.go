@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -185,9 +186,10 @@ func TestCancellationEndsOneCaller(t *testing.T) {
 
 func TestProviderThatDoesNotReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		release, calls := make(chan struct{}), 0
+		var calls atomic.Int64
+		release := make(chan struct{})
 		l := fresh.New(func(context.Context, time.Time) (fresh.Credential[fresh.Token], error) {
-			calls++
+			calls.Add(1)
 			<-release
 			return fresh.Credential[fresh.Token]{Value: bearer("late"), Life: 24 * time.Hour}, nil
 		}, fresh.Policy{Timeout: 8 * time.Second})
@@ -200,15 +202,15 @@ func TestProviderThatDoesNotReturn(t *testing.T) {
 			if _, err := l.Get(t.Context()); !errors.Is(err, fresh.Unavailable) {
 				t.Fatalf("got %v", err)
 			}
-			if calls != 1 {
-				t.Fatalf("%d calls, and none has returned", calls)
+			if n := calls.Load(); n != 1 {
+				t.Fatalf("%d calls, and none has returned", n)
 			}
 			time.Sleep(time.Minute)
 		}
 		close(release)
 		synctest.Wait()
-		if lease := get(t, l); lease.Value.Value != "late" || calls != 1 {
-			t.Errorf("got %+v after %d calls, want what came late", lease, calls)
+		if lease := get(t, l); lease.Value.Value != "late" || calls.Load() != 1 {
+			t.Errorf("got %+v after %d calls, want what came late", lease, calls.Load())
 		}
 		get(t, child)
 	})

@@ -46,6 +46,7 @@ func (l *Layer[T]) Run(ctx context.Context) error {
 // keep does what is to be done now and returns until when nothing is.
 func (l *Layer[T]) keep() time.Duration {
 	now := l.clock.now()
+	l.look(now)
 	if h := l.inHand(now); h == nil || h.decide(now) != use {
 		_, _ = l.board(now, false)
 	}
@@ -97,6 +98,14 @@ func (l *Layer[T]) ready(now token.Instant) bool {
 	defer l.mu.Unlock()
 	h := l.held.Load()
 	return h != nil && h.decide(now) != ended || l.flight != nil || l.wrong == nil && l.mayTry(now)
+}
+
+// look has the layer and those it stands on notice that a clock was set.
+func (l *Layer[T]) look(now token.Instant) {
+	l.inHand(now)
+	for _, p := range l.parents {
+		p.look(now)
+	}
 }
 
 func (l *Layer[T]) keepers(n int) {

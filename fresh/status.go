@@ -56,13 +56,13 @@ func (l *Layer[T]) Status() Status {
 		s.Err = l.wrong
 	}
 	if h := l.inHand(now); h != nil && h.decide(now) != ended {
-		s.Generation, s.Expires, s.Next = h.lease.Generation, h.lease.Expires, h.ahead.Wall
+		s.Generation, s.Expires, s.Next = h.lease.Generation, h.lease.Expires, now.Wall.Add(now.Until(h.ahead))
 		if !h.endless {
 			s.Left = now.Until(h.end)
 		}
 	}
 	if l.failure.err != nil {
-		s.Next = l.tryAt().Wall
+		s.Next = now.Wall.Add(now.Until(l.tryAt()))
 	}
 	return s
 }
