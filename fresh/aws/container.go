@@ -90,7 +90,11 @@ func containerKeys(a ask.Answer) (fresh.Credential[Keys], error) {
 	if a.Status != http.StatusOK {
 		var said struct{ Code, Message string }
 		_ = json.Unmarshal(a.Body, &said)
-		return fresh.Credential[Keys]{}, refusal(a, containerService, strings.TrimSpace(said.Code+" "+said.Message), "")
+		hint := ""
+		if a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden {
+			hint = "it does not take the authorization token"
+		}
+		return fresh.Credential[Keys]{}, refusal(a, containerService, strings.TrimSpace(said.Code+" "+said.Message), hint)
 	}
 	d, err := parseDocument(containerService, a.Body)
 	if err != nil {

@@ -140,7 +140,7 @@ func TestContainer(t *testing.T) {
 	tokenFile := file(t, "Bearer first\n")
 	fetch := aws.Container(aws.ContainerConfig{URL: w.imds.Endpoint + "/container", TokenFile: tokenFile, HTTP: w.imds.HTTP})
 	_, err := fetch(t.Context(), time.Now())
-	answer{want: fresh.Refused, words: "401"}.check(t, err)
+	answer{want: fresh.Refused, words: "does not take the authorization token"}.check(t, err)
 	write(t, tokenFile, "Bearer second\n")
 	c, err := fetch(t.Context(), time.Now())
 	if err != nil || c.Expires.IsZero() || c.Date.IsZero() {

@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -60,7 +61,7 @@ func parseDocument(what string, body []byte) (document, error) {
 // credential is what the document says, at the service's time date. A document
 // without an end is to be asked for again.
 func (d document) credential(what string, date time.Time) (fresh.Credential[Keys], error) {
-	c := fresh.Credential[Keys]{Date: date, Value: Keys{d.AccessKeyID, d.SecretAccessKey, d.Token + d.SessionToken}}
+	c := fresh.Credential[Keys]{Date: date, Value: Keys{d.AccessKeyID, d.SecretAccessKey, cmp.Or(d.Token, d.SessionToken)}}
 	if err := c.Value.check(what); err != nil {
 		return fresh.Credential[Keys]{}, err
 	}
@@ -78,13 +79,13 @@ func (d document) credential(what string, date time.Time) (fresh.Credential[Keys
 
 // check wants what can stand in a header.
 func (k Keys) check(what string) error {
-	for name, v := range map[string]string{"AccessKeyId": k.AccessKeyID, "SecretAccessKey": k.SecretAccessKey, "Token": k.SessionToken} {
-		if v == "" && name != "Token" {
-			return fresh.Fail(fresh.Malformed, "%s gave no %s", what, name)
-		}
-		if !visible(v) {
-			return fresh.Fail(fresh.Malformed, "%s gave a %s that is not printable ASCII", what, name)
-		}
+	switch {
+	case k.AccessKeyID == "":
+		return fresh.Fail(fresh.Malformed, "%s gave no AccessKeyId", what)
+	case k.SecretAccessKey == "":
+		return fresh.Fail(fresh.Malformed, "%s gave no SecretAccessKey", what)
+	case !visible(k.AccessKeyID + k.SecretAccessKey + k.SessionToken):
+		return fresh.Fail(fresh.Malformed, "%s gave keys that are not printable ASCII", what)
 	}
 	return nil
 }
