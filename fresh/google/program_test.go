@@ -2,7 +2,9 @@ package google
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -104,5 +106,40 @@ func TestOnlyRefusalsOfTheSubjectTokenBlameIt(t *testing.T) {
 		if got := aboutSubject(tt.status, tt.said); got != tt.want {
 			t.Errorf("%d %s: about the subject token: %t, want %t", tt.status, tt.said, got, tt.want)
 		}
+	}
+}
+
+func TestTheAudienceIsSigned(t *testing.T) {
+	at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	token, err := callerIdentity{"https://sts.eu-west-1.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15", "eu-west-1", "//iam/pool"}.
+		sign(context.Background(), "ASIA1", "secret", "session", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := url.QueryUnescape(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wire struct {
+		URL     string         `json:"url"`
+		Method  string         `json:"method"`
+		Headers []signedHeader `json:"headers"`
+	}
+	if err := json.Unmarshal([]byte(text), &wire); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, h := range wire.Headers {
+		got[h.Key] = h.Value
+	}
+	for name, want := range map[string]string{"host": "sts.eu-west-1.amazonaws.com", "x-amz-date": "20261122T120000Z",
+		"x-amz-security-token": "session", "x-goog-cloud-target-resource": "//iam/pool"} {
+		if got[name] != want {
+			t.Errorf("%s is %q, want %q", name, got[name], want)
+		}
+	}
+	const signed = "Credential=ASIA1/20261122/eu-west-1/sts/aws4_request, SignedHeaders=host;x-amz-date;x-amz-security-token;x-goog-cloud-target-resource,"
+	if !strings.Contains(got["Authorization"], signed) || wire.Method != "POST" || strings.Contains(text, `"secret"`) {
+		t.Errorf("%s with %s, want %s", wire.Method, got["Authorization"], signed)
 	}
 }

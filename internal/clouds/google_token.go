@@ -82,7 +82,8 @@ func (g *Google) assertion(raw string) (GoogleAccount, token.Claims, error) {
 // selfSigned is the account of a JWT that is a token itself (AIP-4111).
 func (g *Google) selfSigned(raw string) (string, error) {
 	account, claims, err := g.assertion(raw)
-	if err == nil && (claims.Subject != account.Email || (len(claims.Audience) == 0) == (claims.Scope == "")) {
+	forAPI := len(claims.Audience) > 0 && claims.Audience[0] != "" // Google's library for Go sends an empty one beside a scope
+	if err == nil && (claims.Subject != account.Email || forAPI == (claims.Scope != "")) {
 		err = no("invalid_grant", "A self-signed JWT has sub, and one of aud and scope.")
 	}
 	return account.Email, err
