@@ -28,7 +28,9 @@ func impersonate(l *link, p fresh.Policy) error {
 			Scopes: l.cfg.Scopes, Delegates: l.cfg.Delegates, Lifetime: l.cfg.Lifetime, Audience: audience}
 	}
 	l.id = newIdentities(p, func(audience string, p fresh.Policy) *fresh.Layer[fresh.Token] {
-		return fresh.From(l.parents[0].token, google.Impersonate(as(audience)), p)
+		id := as(audience)
+		id.Scopes, id.Lifetime = nil, 0 // those of the access token
+		return fresh.From(l.parents[0].token, google.Impersonate(id), p)
 	})
 	cfg := as(l.cfg.Audience)
 	return onToken(l, cfg, google.Impersonate(cfg), p)
@@ -39,7 +41,9 @@ func serviceAccount(l *link, p fresh.Policy) error {
 		return google.ServiceAccountConfig{File: l.cfg.File, Scopes: l.cfg.Scopes, Audience: audience, Endpoint: l.cfg.Endpoint}
 	}
 	l.id = newIdentities(p, func(audience string, p fresh.Policy) *fresh.Layer[fresh.Token] {
-		return fresh.New(google.ServiceAccount(as(audience)), p)
+		id := as(audience)
+		id.Scopes = nil
+		return fresh.New(google.ServiceAccount(id), p)
 	})
 	cfg := as(l.cfg.Audience)
 	return root(l, cfg, google.ServiceAccount(cfg), p)
@@ -50,7 +54,9 @@ func gceMetadata(l *link, p fresh.Policy) error {
 		return google.MetadataConfig{Endpoint: l.cfg.Endpoint, Account: l.cfg.Account, Scopes: l.cfg.Scopes, Audience: audience}
 	}
 	l.id = newIdentities(p, func(audience string, p fresh.Policy) *fresh.Layer[fresh.Token] {
-		return fresh.New(google.Metadata(as(audience)), p)
+		id := as(audience)
+		id.Scopes = nil
+		return fresh.New(google.Metadata(id), p)
 	})
 	cfg := as(l.cfg.Audience)
 	return root(l, cfg, google.Metadata(cfg), p)
