@@ -110,6 +110,7 @@ func TestInstanceRoleAnswers(t *testing.T) {
 		{"ended, without a Date", 200, keys(in(-time.Hour)), []string{"Date", ""}, fresh.Ended, "cannot renew them itself"},
 		{"good by the service's clock, which is behind", 200, keys(in(-time.Hour)), []string{"Date", time.Now().Add(-2 * time.Hour).UTC().Format(http.TimeFormat)}, nil, ""},
 		{"ended by the service's clock, which is ahead", 200, keys(in(time.Hour)), []string{"Date", time.Now().Add(2 * time.Hour).UTC().Format(http.TimeFormat)}, fresh.Ended, ""},
+		{"an end that stands for none", 200, keys("0001-01-01T00:00:00Z"), nil, fresh.Ended, "ended in 1"},
 		{"no end", 200, keys(""), nil, fresh.Malformed, "Expiration"},
 		{"an end that is no time", 200, keys("tomorrow"), nil, fresh.Malformed, "RFC 3339"},
 		{"an end as a number", 200, `{"AccessKeyId":"a","SecretAccessKey":"SECRET","Token":"t","Expiration":1700000000}`, nil, fresh.Malformed, "JSON"},
@@ -232,14 +233,9 @@ func TestSettingsThatCannotWork(t *testing.T) {
 	}
 }
 
-func TestProfile(t *testing.T) {
-	dir := t.TempDir()
-	config, credentials := filepath.Join(dir, "config"), filepath.Join(dir, "credentials")
-	in := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
-	write(t, credentials, "[default]\naws_access_key_id = AKIA1\naws_secret_access_key = SECRET\n")
-	write(t, config, `
+const profiles = `
 [profile process]
-credential_process = echo '{"Version":1,"AccessKeyId":"ASIA1","SecretAccessKey":"SECRET","SessionToken":"t","Expiration":"`+in.Format(time.RFC3339)+`"}'
+credential_process = echo '{"Version":1,"AccessKeyId":"ASIA1","SecretAccessKey":"SECRET","SessionToken":"t","Expiration":"%END%"}'
 [profile endless]
 credential_process = echo '{"Version":1,"AccessKeyId":"AKIA2","SecretAccessKey":"SECRET"}'
 [profile version2]
@@ -251,13 +247,13 @@ credential_process = echo SECRET >&2; exit 3
 [profile chatty]
 credential_process = head -c 2000000 /dev/zero
 [profile role]
-role_arn = `+roleARN+`
+role_arn = %ROLE%
 source_profile = default
 [profile instance]
-role_arn = `+roleARN+`
+role_arn = %ROLE%
 credential_source = Ec2InstanceMetadata
 [profile web]
-role_arn = `+roleARN+`
+role_arn = %ROLE%
 web_identity_token_file = /nowhere
 [profile sso]
 sso_start_url = https://sso.test
@@ -266,7 +262,14 @@ sso_account_id = 123456789012
 sso_role_name = reader
 [profile empty]
 region = eu-west-1
-`)
+`
+
+func TestProfile(t *testing.T) {
+	dir := t.TempDir()
+	config, credentials := filepath.Join(dir, "config"), filepath.Join(dir, "credentials")
+	in := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	write(t, credentials, "[default]\naws_access_key_id = AKIA1\naws_secret_access_key = SECRET\n")
+	write(t, config, strings.NewReplacer("%END%", in.Format(time.RFC3339), "%ROLE%", roleARN).Replace(profiles))
 	for _, tt := range []struct {
 		profile, id string
 		recheck     time.Duration

@@ -74,7 +74,15 @@ func (d document) credential(what string, date time.Time) (fresh.Credential[Keys
 		return fresh.Credential[Keys]{}, fresh.Fail(fresh.Malformed, "%s gave an Expiration that is not RFC 3339: %.40q", what, d.Expiration)
 	}
 	c.Expires = end.UTC()
-	return c, nil
+	return c, checkEnd(what, end)
+}
+
+// checkEnd refuses the times that stand for none, before they are taken for it.
+func checkEnd(what string, end time.Time) error {
+	if end.Unix() <= 0 {
+		return fresh.Fail(fresh.Ended, "%s gave keys that ended in %d", what, end.Year())
+	}
+	return nil
 }
 
 // check wants what can stand in a header.

@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -175,8 +176,11 @@ func taken(c *types.Credentials, answer middleware.Metadata) (fresh.Credential[K
 	if k.SessionToken == "" {
 		return fresh.Credential[Keys]{}, fresh.Fail(fresh.Malformed, "%s gave keys without a SessionToken", service)
 	}
+	if err := cmp.Or(k.check(service), checkEnd(service, *c.Expiration)); err != nil {
+		return fresh.Credential[Keys]{}, err
+	}
 	date, _ := awsmiddleware.GetServerTime(answer)
-	return fresh.Credential[Keys]{Value: k, Expires: c.Expiration.UTC(), Date: date}, k.check(service)
+	return fresh.Credential[Keys]{Value: k, Expires: c.Expiration.UTC(), Date: date}, nil
 }
 
 // bounded is an HTTP client whose answers end.

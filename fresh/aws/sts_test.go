@@ -48,6 +48,7 @@ func TestAssumeRoleAnswers(t *testing.T) {
 	}{
 		{answer{"good", 200, stsKeys("AssumeRole", "t", in(time.Hour)), nil, nil, ""}, false},
 		{answer{"no end", 200, stsKeys("AssumeRole", "t", ""), nil, fresh.Malformed, "Expiration"}, false},
+		{answer{"an end that stands for none", 200, stsKeys("AssumeRole", "t", "0001-01-01T00:00:00Z"), nil, fresh.Ended, "ended in 1"}, false},
 		{answer{"no session token", 200, stsKeys("AssumeRole", "", in(time.Hour)), nil, fresh.Malformed, "SessionToken"}, false},
 		{answer{"an end that is no time", 200, stsKeys("AssumeRole", "t", "tomorrow"), nil, fresh.Malformed, "XML"}, false},
 		{answer{"truncated", 200, stsKeys("AssumeRole", "t", in(time.Hour))[:200], nil, fresh.Malformed, "XML"}, false},
