@@ -114,7 +114,7 @@ func (w *world) visit() {
 	case r < 12:
 		f := healthy + 1 + fault(w.rng.IntN(int(faults)-1))
 		w.services[i].ail(f, time.Duration(w.rng.Int64N(int64(maxWish))), w.span(time.Second, 3*time.Hour))
-	case r < 18:
+	case r < 18 && w.revoking:
 		w.services[i].revoke()
 	case r < 24 && w.clocks:
 		w.stir()
@@ -165,8 +165,9 @@ func (w *world) stir() {
 	default:
 		w.host.shift(time.Hour, 0)
 	}
-	for _, l := range w.layers {
+	for i, l := range w.layers {
 		l.Status()
+		w.services[i].wait(-time.Hour)
 	}
 }
 
@@ -193,7 +194,8 @@ func (w *world) get(ctx context.Context, i int) (fresh.Lease[credential], bool) 
 	return lease, err == nil
 }
 
-// heal ends every fault. At each layer's next attempt, all are well.
+// heal ends every fault. At each layer's next attempt, all are well; what was
+// revoked and not found out yet may take a minute, where it happens often.
 func (w *world) heal() {
 	for _, s := range w.services {
 		s.cure()
@@ -224,7 +226,7 @@ func (w *world) well(i int) {
 			return
 		case err == nil && !w.services[i].refuses(lease.Value):
 			return
-		case time.Since(begin) > 65*time.Second:
+		case !w.revoking, time.Since(begin) > 65*time.Second:
 			w.violate("layer %d is not well: %+v, %v", i, lease, err)
 			return
 		case err == nil:

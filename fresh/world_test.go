@@ -66,18 +66,20 @@ type service struct {
 	cured    chan struct{} // closed when the fault is over
 	current  credential
 	revoked  int // every serial up to this one
-	under    int // fetches under way
+	under    int           // fetches under way
+	patient  token.Instant // no fetch before
 	calls    int
 	restless *time.Timer
 }
 
 func (s *service) fetch(ctx context.Context, from ...fresh.Lease[credential]) (fresh.Credential[credential], error) {
-	s.enter()
+	began := s.enter()
 	defer s.leave()
 	none := fresh.Credential[credential]{}
 	if err := sleep(ctx, s.latency/2); err != nil {
 		return none, err
 	}
+	s.check(began)
 	if err := s.suffer(ctx); err != nil {
 		return none, err
 	}
@@ -90,13 +92,30 @@ func (s *service) fetch(ctx context.Context, from ...fresh.Lease[credential]) (f
 	return c, sleep(ctx, s.latency/2)
 }
 
-func (s *service) enter() {
+func (s *service) enter() (began token.Instant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls++
 	if s.under++; s.under > 1 {
 		s.w.violate("layer %d has %d fetches under way", s.index, s.under)
 	}
+	return s.w.read()
+}
+
+// check is made when all observers have heard what came before.
+func (s *service) check(began token.Instant) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !began.Reached(s.patient) {
+		s.w.violate("layer %d fetched %s too early after %+v", s.index, began.Until(s.patient), s.w.books[s.index].last)
+	}
+}
+
+// wait has the service expect no fetch for d.
+func (s *service) wait(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.patient = s.w.read().Add(d - time.Microsecond)
 }
 
 func (s *service) leave() {
@@ -158,10 +177,12 @@ func (s *service) answer() fresh.Credential[credential] {
 		c.Date = time.Time{}
 	}
 	if s.style == file {
-		c.Recheck = max(s.life/10, time.Second)
+		c.Recheck = s.recheck()
 	}
 	return c
 }
+
+func (s *service) recheck() time.Duration { return max(s.life/10, time.Second) }
 
 // refuses is what a service says of a credential that s issued.
 func (s *service) refuses(c credential) bool {
@@ -201,7 +222,9 @@ type world struct {
 	seed     uint64
 	rng      *rand.Rand
 	host     host
+	read     func() token.Instant
 	clocks   bool // they are set, and the machine sleeps
+	revoking bool // credentials are revoked early
 	mute     bool // services do not say their time
 	services []*service
 	layers   []*fresh.Layer[credential]
@@ -225,23 +248,24 @@ func newWorld(seed uint64, c control) *world {
 	if w.clocks {
 		w.host.set = time.Duration(w.rng.IntN(3)-1) * time.Hour
 	}
-	read := w.host.now
+	w.read = w.host.now
 	if c.clock != nil {
-		read = func() token.Instant { return c.clock(w) }
+		w.read = func() token.Instant { return c.clock(w) }
 	}
+	w.revoking = w.rng.IntN(2) == 0
 	for i := range 1 + w.rng.IntN(5) {
-		w.add(i, read)
+		w.add(i)
 	}
 	return w
 }
 
 // add adds a layer on none, one or two of those there are.
-func (w *world) add(i int, read func() token.Instant) {
+func (w *world) add(i int) {
 	life := time.Duration(math.Exp(w.rng.Float64()*math.Log(86400)) * float64(time.Second))
-	s := &service{w: w, index: i, style: style(w.rng.IntN(int(styles))), life: life, latency: time.Duration(w.rng.Float64() * float64(min(life/20, 400*time.Millisecond)))}
+	s := &service{w: w, index: i, style: style(w.rng.IntN(int(styles))), life: life, latency: 1000 + time.Duration(w.rng.Float64()*float64(min(life/20, 400*time.Millisecond)))}
 	b := &book{w: w, layer: i}
 	jitter := rand.New(rand.NewPCG(w.seed, uint64(i)))
-	policy := fresh.Policy{Name: fmt.Sprint("layer", i), Now: read, Rand: jitter.Float64, Observe: b.note}
+	policy := fresh.Policy{Name: fmt.Sprint("layer", i), Now: w.read, Rand: jitter.Float64, Observe: b.note}
 	if w.rng.IntN(4) == 0 {
 		policy.Ahead, policy.Buffer = fresh.Span{Length: 5 * time.Minute}, fresh.Span{Length: 10 * time.Second}
 	}
@@ -286,7 +310,8 @@ type book struct {
 	generation uint64
 	inHand     bool
 	refused    bool
-	failed     int
+	failing    bool
+	last       fresh.Event
 }
 
 func (b *book) note(e fresh.Event) {
@@ -305,21 +330,49 @@ func (b *book) note(e fresh.Event) {
 	case fresh.ExpiredInHand:
 		sane = b.inHand && e.Generation == 0
 	case fresh.Failed:
-		b.failed++
 		sane = e.Err != nil && e.Wait >= 0 && e.Wait <= maxWish && (e.Generation == b.generation || e.Generation == 0)
 	}
 	if !sane {
 		b.w.violate("layer %d heard %s of generation %d (%v) after %+v", b.layer, e.Kind, e.Generation, e.Err, *b)
 	}
+	b.last = e
+	b.expect(e)
 	switch e.Kind {
 	case fresh.Failed:
-		return
 	case fresh.RefusedLease:
 		b.inHand, b.refused = false, true
 	case fresh.ExpiredInHand:
 		b.inHand = false
 	default:
 		b.generation, b.inHand, b.refused = e.Generation, true, false
+	}
+}
+
+// expect has the service expect no fetch for a while: after a failure of its own
+// for the backoff, after a success for a quarter of the life.
+func (b *book) expect(e fresh.Event) {
+	s := b.w.services[b.layer]
+	left := e.Expires.Sub(b.w.read().Wall)
+	switch e.Kind {
+	case fresh.ExpiredInHand:
+	case fresh.RefusedLease:
+		if !b.failing {
+			s.wait(-time.Hour)
+		}
+	case fresh.Failed:
+		b.failing = true
+		if own, parents := e.Err.(*fresh.Error), (*fresh.Error)(nil); !errors.As(own.Err, &parents) || parents.Layer == "" {
+			s.wait(e.Wait)
+		}
+	case fresh.Unchanged:
+		b.failing = false
+		s.wait(min(left/20, time.Second))
+	default:
+		b.failing = false
+		if s.style == file {
+			left = min(left, 4*s.recheck())
+		}
+		s.wait(left / 4)
 	}
 }
 
