@@ -56,16 +56,17 @@ var house = map[string][]string{
 		"gate", "verify", "jwks", "jwks/remote", "store", "store/embedded", "token"},
 	"internal/cli": {"internal/config", "internal/admin", "internal/app", "internal/plan", "internal/agent/render", "internal/chains", "fresh", "fresh/aws", "fresh/oauth", "issuer/password",
 		"verify", "jwks", "jwks/remote", "token"},
-	"cmd/longcase": {"internal/cli"},
+	"cmd/longcase":    {"internal/cli"},
+	"examples/clouds": {"internal/clouds", "jwks", "token"},
 }
 
 // pure names the rooms that decide and do nothing else.
-var pure = []string{"token", "verify", "verify/early", "issuer/pages"}
+var pure = []string{"token", "discovery", "verify", "verify/early", "issuer/pages"}
 
 // owners names the only rooms that may import what is heavy or has effects.
 var owners = map[string][]string{
 	"net/http": {"jwks/remote", "gate", "issuer", "fresh/ask", "fresh/aws", "fresh/google", "fresh/azure", "fresh/oauth",
-		"internal/admin", "internal/agent", "internal/clouds", "internal/telemetry", "internal/app", "internal/cli"},
+		"internal/admin", "internal/agent", "internal/clouds", "internal/telemetry", "internal/app", "internal/cli", "examples/clouds"},
 	"github.com/aws":                   {"fresh/aws", "fresh/google", "internal/clouds"},
 	"github.com/Azure":                 {"fresh/azure"},
 	"cloud.google.com/go":              {"fresh/google"},
