@@ -19,7 +19,8 @@ const module = "github.com/longcase/longcase/"
 var house = map[string][]string{
 	"token":                 {},
 	"jwks":                  {"token"},
-	"jwks/remote":           {"jwks", "token"},
+	"discovery":             {"token"},
+	"jwks/remote":           {"discovery", "jwks", "token"},
 	"store":                 {"token"},
 	"store/storetest":       {"store", "token"},
 	"store/memory":          {"store", "token"},
@@ -31,7 +32,7 @@ var house = map[string][]string{
 	"fresh/aws":             {"fresh", "fresh/ask", "token"},
 	"fresh/google":          {"fresh", "fresh/ask", "token"},
 	"fresh/azure":           {"fresh", "fresh/ask", "token"},
-	"fresh/oauth":           {"fresh", "fresh/ask", "token"},
+	"fresh/oauth":           {"discovery", "fresh", "fresh/ask", "token"},
 	"fresh/file":            {"fresh", "token"},
 	"fresh/command":         {"fresh", "token"},
 	"fresh/selfsign":        {"fresh", "token"},

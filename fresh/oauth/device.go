@@ -109,7 +109,7 @@ func (d *device) begin(ctx context.Context) (pending, error) {
 	form := d.cfg.form("")
 	form.Del("grant_type")
 	now := d.cfg.Now()
-	q, err := d.prepare(ctx, metadata.device, form, now)
+	q, err := d.prepare(ctx, deviceOf, form, now)
 	if err != nil {
 		return pending{}, err
 	}
@@ -130,7 +130,7 @@ func (d *device) poll(ctx context.Context, rec record) (c fresh.Credential[fresh
 	form := url.Values{"grant_type": {deviceGrant}, "device_code": {p.Code}}
 	now := d.cfg.Now()
 	p.Next = now.Add(p.Interval)
-	q, err := d.prepare(ctx, metadata.token, form, now)
+	q, err := d.prepare(ctx, tokenOf, form, now)
 	if err != nil {
 		return c, false, err
 	}

@@ -66,7 +66,7 @@ func FuzzMetadata(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, s := range []string{m.TokenEndpoint, m.mutual().TokenEndpoint, m.mutual().DeviceEndpoint} {
+		for _, s := range []string{m.Token, mutual(m).Token, mutual(m).Device} {
 			if u, err := url.Parse(s); err != nil || s != "" && u.Scheme != "https" {
 				t.Errorf("%q leads to %q", body, s)
 			}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/longcase/longcase/discovery"
 	"github.com/longcase/longcase/fresh"
 )
 
@@ -20,7 +21,7 @@ type proof struct {
 
 // prove makes the client's proof (RFC 6749 section 2.3, RFC 7523, RFC 8705) from
 // the secret, key or certificate as it is now.
-func (s *service) prove(m metadata, now time.Time) (proof, error) {
+func (s *service) prove(m discovery.Document, now time.Time) (proof, error) {
 	p := proof{form: url.Values{}, http: s.cfg.HTTP}
 	var err error
 	switch {
@@ -37,7 +38,7 @@ func (s *service) prove(m metadata, now time.Time) (proof, error) {
 	return p, err
 }
 
-func (p *proof) secret(cfg Config, m metadata) error {
+func (p *proof) secret(cfg Config, m discovery.Document) error {
 	const post = "client_secret_post"
 	secret, err := cfg.Secret()
 	switch {
@@ -53,7 +54,7 @@ func (p *proof) secret(cfg Config, m metadata) error {
 	return nil
 }
 
-func (p *proof) assertion(cfg Config, m metadata, now time.Time) error {
+func (p *proof) assertion(cfg Config, m discovery.Document, now time.Time) error {
 	key, err := cfg.Key()
 	if err != nil {
 		return unreadable("key", err)

@@ -125,7 +125,7 @@ func (r *refresher) renew(ctx context.Context, rec record) (fresh.Credential[fre
 	form := r.cfg.form("refresh_token")
 	form.Set("refresh_token", rec.Refresh)
 	sent := r.cfg.Now()
-	q, err := r.prepare(ctx, metadata.token, form, sent)
+	q, err := r.prepare(ctx, tokenOf, form, sent)
 	if err != nil {
 		return none, err
 	}

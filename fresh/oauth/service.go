@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/longcase/longcase/discovery"
 	"github.com/longcase/longcase/fresh"
 	"github.com/longcase/longcase/fresh/ask"
 )
@@ -24,7 +25,7 @@ type service struct {
 	wrong error // why it can never be asked
 
 	mu    sync.Mutex
-	known *metadata // what the last answer was got with; nil: to be read
+	known *discovery.Document // what the last answer was got with; nil: to be read
 }
 
 func newService(cfg Config) *service {
@@ -41,7 +42,7 @@ func misconfigured(err error) error {
 
 // token asks the token endpoint.
 func (s *service) token(ctx context.Context, form url.Values, now time.Time) (granted, error) {
-	q, err := s.prepare(ctx, metadata.token, form, now)
+	q, err := s.prepare(ctx, tokenOf, form, now)
 	if err != nil {
 		return granted{}, err
 	}
@@ -63,7 +64,7 @@ const answerWithin = 20 * time.Second
 
 // prepare makes a request of form, with the client's proof, to one of the
 // service's endpoints.
-func (s *service) prepare(ctx context.Context, at func(metadata) string, form url.Values, now time.Time) (*request, error) {
+func (s *service) prepare(ctx context.Context, at func(discovery.Document) string, form url.Values, now time.Time) (*request, error) {
 	if s.wrong != nil {
 		return nil, s.wrong
 	}
@@ -76,7 +77,7 @@ func (s *service) prepare(ctx context.Context, at func(metadata) string, form ur
 		return nil, err
 	}
 	if p.mutual {
-		m = m.mutual()
+		m = mutual(m)
 	}
 	maps.Copy(form, p.form)
 	q := &request{http: p.http, secrets: append(secretsOf(form), p.basic)}
@@ -123,7 +124,7 @@ func (s *service) granted(q *request) (granted, error) {
 }
 
 // find returns the metadata: as configured, as known, or as read now.
-func (s *service) find(ctx context.Context) (metadata, error) {
+func (s *service) find(ctx context.Context) (discovery.Document, error) {
 	if s.cfg.TokenEndpoint != "" {
 		return s.configured(), nil
 	}
@@ -148,10 +149,10 @@ func (s *service) forget() {
 	s.mu.Unlock()
 }
 
-func (s *service) configured() metadata {
-	m := metadata{Issuer: s.cfg.Issuer, endpoints: endpoints{s.cfg.TokenEndpoint, s.cfg.DeviceEndpoint}}
+func (s *service) configured() discovery.Document {
+	m := discovery.Document{Issuer: s.cfg.Issuer, Endpoints: discovery.Endpoints{Token: s.cfg.TokenEndpoint, Device: s.cfg.DeviceEndpoint}}
 	if m.Issuer == "" {
-		m.Issuer = m.TokenEndpoint
+		m.Issuer = m.Token
 	}
 	return m
 }

@@ -3,7 +3,6 @@ package remote
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/longcase/longcase/discovery"
 	"github.com/longcase/longcase/jwks"
 )
 
@@ -100,15 +100,9 @@ func (f *fetcher) metadata(ctx context.Context, url string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var doc struct {
-		Issuer string `json:"issuer"`
-		Keys   string `json:"jwks_uri"`
-	}
-	if err := json.Unmarshal(body, &doc); err != nil {
-		return "", fmt.Errorf("remote: %s: not a metadata document: %w", url, err)
-	}
-	if doc.Issuer != f.rules.issuer {
-		return "", fmt.Errorf("remote: %s: it speaks for issuer %.200q, not for %q: name the issuer exactly as it names itself", url, doc.Issuer, f.rules.issuer)
+	doc, err := discovery.Parse(body, f.rules.issuer)
+	if err != nil {
+		return "", fmt.Errorf("remote: %s: %w", url, err)
 	}
 	if err := f.rules.check(doc.Keys); err != nil {
 		return "", fmt.Errorf("remote: %s: jwks_uri: %w", url, err)

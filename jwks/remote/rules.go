@@ -7,10 +7,10 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strings"
 	"syscall"
 	"time"
 
+	"github.com/longcase/longcase/discovery"
 	"github.com/longcase/longcase/token"
 )
 
@@ -49,42 +49,14 @@ func newRules(cfg Config) (rules, error) {
 		if u.RawQuery != "" {
 			errs = append(errs, fmt.Errorf("remote: Issuer: %q has a query", named))
 		}
-		r.metadata = metadataURLs(u)
+		r.metadata = discovery.Places(u)
 	}
 	return r, errors.Join(errs...)
 }
 
-// metadataURLs are where an issuer's metadata lies: the well-known path before
-// its own path (RFC 8414 section 3.1), or behind it (OpenID).
-func metadataURLs(issuer *url.URL) []string {
-	base := issuer.Scheme + "://" + issuer.Host
-	path := strings.TrimSuffix(issuer.EscapedPath(), "/")
-	return []string{
-		base + "/.well-known/oauth-authorization-server" + path,
-		base + path + "/.well-known/openid-configuration",
-	}
-}
-
 // check reports why a URL must not be asked: it is not https, and not http on
 // loopback for an issuer on loopback.
-func (r rules) check(raw string) error {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return err
-	}
-	local := r.loopback && token.Loopback(u.Hostname())
-	switch {
-	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Opaque != "":
-		return fmt.Errorf("%.200q is no https URL", raw)
-	case u.User != nil || u.Fragment != "":
-		return fmt.Errorf("%.200q has a user or a fragment", u.Redacted())
-	case u.Scheme == "http" && !local:
-		return fmt.Errorf("%.200q is not https: http is for an issuer on loopback only", raw)
-	case token.Loopback(u.Hostname()) && !local:
-		return fmt.Errorf("%.200q is on loopback, its issuer is not", raw)
-	}
-	return nil
-}
+func (r rules) check(raw string) error { return discovery.CheckURL(raw, r.loopback) }
 
 // newClient is the client of one issuer: given, or one that dials no private
 // address. Neither follows a redirect.
