@@ -23,8 +23,10 @@ var (
 // sts answers the Query API of the Security Token Service.
 func (a *AWS) sts(r *http.Request, body []byte, now time.Time) awsAnswer {
 	form, err := url.ParseQuery(string(body))
-	if r.Method == http.MethodGet {
-		form, err = r.URL.Query(), nil
+	for name, v := range r.URL.Query() {
+		if !form.Has(name) {
+			form[name] = v
+		}
 	}
 	action := form.Get("Action")
 	shape := func(status int, code string) awsAnswer { return awsError(awsRefuse(status, code, "told to fail")) }

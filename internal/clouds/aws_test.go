@@ -119,13 +119,18 @@ func TestSTSTakesWhatTheSDKSigns(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tt := range map[string]struct {
-		url    string
-		status int
+		method, url string
+		status      int
 	}{
-		"presigned":           {signed.URL, http.StatusOK},
-		"presigned, tampered": {strings.Replace(signed.URL, "X-Amz-Date", "X-Amz-Meta-A=1&X-Amz-Date", 1), http.StatusForbidden},
+		"presigned":                 {"GET", signed.URL, http.StatusOK},
+		"presigned, another method": {"POST", signed.URL, http.StatusForbidden},
+		"presigned, tampered":       {"GET", strings.Replace(signed.URL, "X-Amz-Date", "X-Amz-Meta-A=1&X-Amz-Date", 1), http.StatusForbidden},
 	} {
-		resp, err := http.Get(tt.url)
+		req, err := http.NewRequestWithContext(t.Context(), tt.method, tt.url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
