@@ -88,13 +88,13 @@ func (f *file) look(ctx context.Context) time.Duration {
 	if f.holds == "" || f.ended() {
 		f.remove()
 	}
-	return min(afterNo, max(f.remaining(afterNo), oftenest))
+	return min(afterNo, f.remaining(afterNo))
 }
 
 // get asks for the credential, and waits no longer than what the file holds
 // lives.
 func (f *file) get(ctx context.Context) ([]byte, time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, min(patience, max(f.remaining(patience), oftenest)))
+	ctx, cancel := context.WithTimeout(ctx, min(patience, f.remaining(patience)))
 	defer cancel()
 	if f.p.Keys != nil {
 		k, err := f.p.Keys(ctx)
@@ -186,10 +186,11 @@ func (f *file) remaining(otherwise time.Duration) time.Duration {
 	return f.end.Sub(f.agent.cfg.Now())
 }
 
-// pause is until the next look.
+// pause is until the next look, and never beyond the end.
 func (f *file) pause() time.Duration {
 	if f.end.IsZero() {
 		return endless
 	}
-	return min(max(f.remaining(0)/10, oftenest), rarest)
+	left := f.remaining(0)
+	return min(max(left/10, oftenest), rarest, left)
 }

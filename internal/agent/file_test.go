@@ -104,6 +104,41 @@ func TestAFileNeverHoldsWhatHasEnded(t *testing.T) {
 	}
 }
 
+// Nor for an instant: neither when nobody answers nor when somebody says no.
+func TestAFileGoesWhenItsCredentialEnds(t *testing.T) {
+	for _, life := range []time.Duration{time.Second, 1234567 * time.Microsecond, 777 * time.Second} {
+		for _, tt := range []struct {
+			hang   bool
+			silent time.Duration // from when on
+		}{{true, life * 9 / 10}, {false, life * 9 / 10}, {true, life}, {false, life}} {
+			path := filepath.Join(t.TempDir(), "token")
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				get := func(ctx context.Context) (render.Token, error) {
+					if time.Since(began) < tt.silent {
+						return render.Token{Value: "first", Expires: began.Add(life)}, nil
+					}
+					if tt.hang {
+						<-ctx.Done()
+					}
+					return render.Token{}, fresh.Fail(fresh.Unavailable, "down")
+				}
+				defer running(t, Publication{Bearer: get, Path: path})()
+				time.Sleep(life - 1)
+				synctest.Wait()
+				if said := read(t, path); said != "first" {
+					t.Errorf("life %s, %+v: just before the end the file holds %q", life, tt, said)
+				}
+				time.Sleep(1)
+				synctest.Wait()
+				if said := read(t, path); said != "" {
+					t.Errorf("life %s, %+v: at the end the file holds %q", life, tt, said)
+				}
+			})
+		}
+	}
+}
+
 func TestWhatAFileHolds(t *testing.T) {
 	keys := func(context.Context) (render.Keys, error) {
 		return render.Keys{AccessKeyID: "AKID", SecretAccessKey: "sec/ret", SessionToken: "ses+s=", Expires: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)}, nil

@@ -92,6 +92,9 @@ func TestWhoCannotBeIdentifiedIsRefused(t *testing.T) {
 	} {
 		r := httptest.NewRequest("GET", "/computeMetadata/v1/instance/service-accounts/default/token", nil)
 		r.Host = "127.0.0.1:4620"
+		if name == "a listener beyond loopback" {
+			r.Host = "10.0.0.1:4620"
+		}
 		r.Header.Set("Metadata-Flavor", "Google")
 		w := httptest.NewRecorder()
 		a.Handler(listen).ServeHTTP(w, r.WithContext(ctx))
