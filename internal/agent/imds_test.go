@@ -39,7 +39,7 @@ func TestIMDSAnswersAsEC2Does(t *testing.T) {
 	rows(t, a, []row{
 		{name: "the roles", target: "/latest/meta-data/iam/security-credentials/", headers: with, status: 200, body: "role"},
 		{name: "the roles without a slash", target: "/latest/meta-data/iam/security-credentials", headers: with, status: 200, body: "role"},
-		{name: "a role", target: "/latest/meta-data/iam/security-credentials/role", headers: with, status: 200, body: `~"Expiration":"2026-11-22T11:00:00Z"`},
+		{name: "a role", target: "/latest/meta-data/iam/security-credentials/role", headers: with, status: 200, body: `~"Expiration":"2026-11-22T11:00:00.000Z"`},
 		{name: "a role with a slash", target: "/latest/meta-data/iam/security-credentials/role/", headers: with, status: 200, body: `~"Code":"Success"`},
 		{name: "the zone", target: "/latest/meta-data/placement/availability-zone", headers: with, status: 200, body: "eu-west-1a"},
 		{name: "the zone with a slash", target: "/latest/meta-data/placement/availability-zone/", headers: with, status: 200, body: "eu-west-1a"},

@@ -7,11 +7,14 @@ import (
 )
 
 // InstanceRole is the answer of IMDS for a role's credentials (EC2 User Guide,
-// "Retrieve security credentials from instance metadata").
+// "Retrieve security credentials from instance metadata"). Its Expiration has a
+// fraction, RFC 3339 all the same: botocore goes on for up to ten minutes with
+// keys of IMDS that end within a quarter of an hour, be they over or not, but
+// only where it can read the end with "%Y-%m-%dT%H:%M:%SZ".
 func InstanceRole(k Keys, now time.Time) []byte {
 	return line(struct {
 		Code, LastUpdated, Type, AccessKeyId, SecretAccessKey, Token, Expiration string
-	}{"Success", stamp(now), "AWS-HMAC", k.AccessKeyID, k.SecretAccessKey, k.SessionToken, stamp(endOf(k.Expires, now))})
+	}{"Success", stamp(now), "AWS-HMAC", k.AccessKeyID, k.SecretAccessKey, k.SessionToken, fine(endOf(k.Expires, now))})
 }
 
 // Container is the answer of the container credentials endpoint (AWS SDKs and

@@ -75,6 +75,9 @@ func endOf(end, now time.Time) time.Time {
 // never later than the end.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
 
+// fine is RFC 3339 in UTC with milliseconds, rounded down.
+func fine(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
 func optional(end time.Time) string {
 	if end.IsZero() {
 		return ""

@@ -36,8 +36,8 @@ func TestEachShape(t *testing.T) {
 		got  []byte
 		want string
 	}{
-		"instance role":           {InstanceRole(keys, now), `{"Code":"Success","LastUpdated":"2026-11-22T10:00:00Z","Type":"AWS-HMAC","AccessKeyId":"AKID","SecretAccessKey":"s/e+c","Token":"ses==","Expiration":"2026-11-22T11:30:00Z"}`},
-		"instance role, no end":   {InstanceRole(user, now), `{"Code":"Success","LastUpdated":"2026-11-22T10:00:00Z","Type":"AWS-HMAC","AccessKeyId":"AKID","SecretAccessKey":"s","Token":"","Expiration":"2026-11-22T11:00:00Z"}`},
+		"instance role":           {InstanceRole(keys, now), `{"Code":"Success","LastUpdated":"2026-11-22T10:00:00Z","Type":"AWS-HMAC","AccessKeyId":"AKID","SecretAccessKey":"s/e+c","Token":"ses==","Expiration":"2026-11-22T11:30:00.900Z"}`},
+		"instance role, no end":   {InstanceRole(user, now), `{"Code":"Success","LastUpdated":"2026-11-22T10:00:00Z","Type":"AWS-HMAC","AccessKeyId":"AKID","SecretAccessKey":"s","Token":"","Expiration":"2026-11-22T11:00:00.000Z"}`},
 		"container":               {Container(keys, now), `{"AccessKeyId":"AKID","SecretAccessKey":"s/e+c","Token":"ses==","Expiration":"2026-11-22T11:30:00Z"}`},
 		"credential_process":      {CredentialProcess(keys), `{"Version":1,"AccessKeyId":"AKID","SecretAccessKey":"s/e+c","SessionToken":"ses==","Expiration":"2026-11-22T11:30:00Z"}`},
 		"credential_process, no":  {CredentialProcess(user), `{"Version":1,"AccessKeyId":"AKID","SecretAccessKey":"s"}`},
