@@ -59,7 +59,7 @@ type Credential struct {
 	Scopes           []string      `key:"scopes" is:"scope" doc:"What the token is to allow."`
 	RefreshToken     Secret        `key:"refresh_token" doc:"The first refresh token; later ones are in state."`
 	State            string        `key:"state" is:"path" doc:"File of a refresh token that rotates, mode 0600; default: DATA/agent/NAME.state."`
-	SubjectTokenType string        `key:"subject_token_type" is:"token-type" doc:"What from gives: jwt, access_token, id_token, saml2 or a URN; default: by its kind."`
+	SubjectTokenType string        `key:"subject_token_type" is:"token-type" doc:"What from gives: jwt (the default), access_token, id_token, saml2 or a URN."`
 	Subject          string        `key:"subject" is:"name" doc:"sub; default: issuer."`
 	Algorithm        string        `key:"algorithm" of:"ES256|ES384|RS256|PS256|EdDSA" doc:"How it is signed; default: what fits key."`
 	Lifetime         time.Duration `key:"lifetime" min:"1s" max:"12h" doc:"Life that is asked for; default 5m if self-signed, 1h at Google."`

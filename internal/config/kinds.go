@@ -34,7 +34,7 @@ const proof = " secret key certificate"
 var kinds = map[string]kind{
 	"aws-imds-token":    {takes: "endpoint ttl", gives: AWSSession},
 	"aws-instance-role": {needs: "from", takes: "endpoint role", from: []Material{AWSSession}, gives: AWSKeys},
-	"aws-container":     {takes: "url token_file", gives: AWSKeys},
+	"aws-container":     {takes: "endpoint url token_file", gives: AWSKeys},
 	"aws-profile":       {takes: "profile file", gives: AWSKeys},
 	"aws-assume-role": {needs: "from role_arn", takes: "endpoint session_name external_id region duration",
 		from: []Material{AWSKeys}, gives: AWSKeys},

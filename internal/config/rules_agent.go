@@ -62,15 +62,25 @@ func (l *loader) meaning(c *Credential, a *Agent) {
 			l.wrong(c, "", "agent.credentials: kind %s needs either resource or scopes", c.Kind)
 		}
 	case "aws-container":
-		if l.given(&c.TokenFile) && !l.given(&c.URL) {
-			l.wrong(&c.TokenFile, "", "agent.credentials.token_file belongs to url, which is missing: without url both come from the container's environment")
-		}
+		l.container(c)
 	case "exec":
 		if l.empty(&c.Command) {
 			l.wrong(&c.Command, "", "agent.credentials.command is empty: name the program")
 		}
 	}
 	l.issuerOf(c)
+}
+
+// container takes the endpoint for the URL: the service has one.
+func (l *loader) container(c *Credential) {
+	switch {
+	case l.given(&c.URL) && l.given(&c.Endpoint):
+		l.wrong(&c.Endpoint, "", "agent.credentials has a url and an endpoint: kind aws-container takes them for the same")
+	case l.given(&c.Endpoint):
+		c.URL = c.Endpoint
+	case l.given(&c.TokenFile) && !l.given(&c.URL):
+		l.wrong(&c.TokenFile, "", "agent.credentials.token_file belongs to url, which is missing: without url both come from the container's environment")
+	}
 }
 
 // roleChaining tells STS's own limit before it does: a role assumed with another
