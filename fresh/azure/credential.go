@@ -90,6 +90,8 @@ func resource(scope string) string {
 // renewed one. It belongs to a client that has Credential of the same layer:
 //
 //	policy.ClientOptions{PerRetryPolicies: []policy.Policy{azure.Policy(layer)}}
+//
+// An error of the layer is not retried by the SDK: the layer does that.
 func Policy(layer *fresh.Layer[fresh.Token]) policy.Policy { return &heal{layer} }
 
 type heal struct{ layer *fresh.Layer[fresh.Token] }
@@ -101,10 +103,10 @@ func (h *heal) Do(req *policy.Request) (*http.Response, error) {
 	}
 	lease, err := h.attach(req)
 	if err != nil {
-		return nil, err
+		return nil, final{err}
 	}
 	resp, err := req.Next()
-	if err != nil || resp.StatusCode != http.StatusUnauthorized || challenge(resp) || !h.layer.Invalidate(lease) {
+	if err != nil || resp.StatusCode != http.StatusUnauthorized || !h.layer.Invalidate(lease) || challenge(resp) {
 		return resp, err
 	}
 	if again, err := h.attach(req); err != nil || again.Generation == lease.Generation || req.RewindBody() != nil {
@@ -114,7 +116,16 @@ func (h *heal) Do(req *policy.Request) (*http.Response, error) {
 	return req.Next()
 }
 
-// challenge reports whether the SDK will answer the refusal itself, with claims.
+// final is an error that azcore does not retry.
+type final struct{ error }
+
+func (f final) Unwrap() error { return f.error }
+
+// NonRetriable is how azcore asks.
+func (final) NonRetriable() {}
+
+// challenge reports whether the SDK will answer the refusal itself, with claims,
+// and repeat the request.
 func challenge(resp *http.Response) bool {
 	return strings.Contains(resp.Header.Get("WWW-Authenticate"), "insufficient_claims")
 }

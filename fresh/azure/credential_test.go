@@ -3,15 +3,16 @@ package azure
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 
@@ -68,8 +69,8 @@ func TestAClaimsChallengeRenewsOnce(t *testing.T) {
 	}
 	first := get("")
 	challenged := get(`{"access_token":{"nbf":{"essential":true,"value":"1"}}}`)
-	again := get(`{"access_token":{"nbf":{"essential":true,"value":"1"}}}`)
 	c.pass(10 * time.Minute) // a layer does not renew as often as it is refused
+	again := get(`{"access_token":{"nbf":{"essential":true,"value":"1"}}}`)
 	next := get(`{"access_token":{"nbf":{"essential":true,"value":"2"}}}`)
 	if first == challenged || challenged != again || again == next {
 		t.Errorf("renewed by the first challenge: %t, by its repetition: %t, by another: %t", first != challenged, challenged != again, again != next)
@@ -166,5 +167,83 @@ func TestALayerThatFailsIsNotTriedAgainByTheSDK(t *testing.T) {
 	if !errors.Is(err, fresh.Unavailable) || c.Calls("imds") != 1 {
 		t.Errorf("GetToken = %v after %d calls", err, c.Calls("imds"))
 	}
-	var _ azcore.TokenCredential = Credential(layer)
+}
+
+// continuous makes the double's 401s claims challenges, as services with
+// Continuous Access Evaluation do.
+func continuous(t *testing.T, c *cloud) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rec := httptest.NewRecorder()
+		c.ServeHTTP(rec, r)
+		if rec.Code == http.StatusUnauthorized {
+			claims := base64.StdEncoding.EncodeToString([]byte(`{"access_token":{"nbf":{"essential":true,"value":"` + strconv.FormatInt(c.now().Unix(), 10) + `"}}}`))
+			w.Header().Set("WWW-Authenticate", `Bearer realm="", error="insufficient_claims", claims="`+claims+`"`)
+		}
+		w.WriteHeader(rec.Code)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL + "/api/secrets?resource=" + vault
+}
+
+func TestAChallengeIsAboutTheLeaseThatWasSent(t *testing.T) {
+	c := newCloud(t, nil)
+	c.pass(100 * 365 * 24 * time.Hour) // the SDK's clock is the real one: its copy of a token lives
+	url := continuous(t, c)
+	layer := fresh.New(IMDS(IMDSConfig{Endpoint: c.url, Resource: vault}), c.policy("azure"))
+	p := client(layer, http.DefaultClient)
+	first, err := layer.Get(t.Context())
+	if err != nil || send(t, p, url, "order") != http.StatusOK {
+		t.Fatalf("the first call fails: %v", err)
+	}
+	layer.Invalidate(first) // by someone else: the SDK's copy is behind
+	if status := send(t, p, url, "order"); status != http.StatusOK {
+		t.Errorf("the second call: %d", status)
+	}
+	c.pass(10 * time.Minute)
+	c.RevokeAll()
+	if status := send(t, p, url, "order"); status != http.StatusOK {
+		t.Errorf("the challenged call: %d", status)
+	}
+	if imds, calls := c.Calls("imds"), c.Calls("api"); imds != 3 || calls != 4 {
+		t.Errorf("%d tokens and %d calls, want 3 and 4", imds, calls)
+	}
+}
+
+func TestAnErrorOfTheLayerIsNotRetriedByTheSDK(t *testing.T) {
+	c := newCloud(t, nil)
+	c.pass(100 * 365 * 24 * time.Hour)
+	layer := fresh.New(IMDS(IMDSConfig{Endpoint: c.url, Resource: vault}), c.policy("azure"))
+	p := client(layer, http.DefaultClient)
+	if status := send(t, p, c.url+"/api/secrets?resource="+vault, "order"); status != http.StatusOK {
+		t.Fatalf("the first call: %d", status)
+	}
+	lease, err := layer.Get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Fail("imds", 100, http.StatusBadRequest, 0)
+	layer.Invalidate(lease)
+	attempts := 0
+	p = runtime.NewPipeline("test", "v1", runtime.PipelineOptions{}, &policy.ClientOptions{PerRetryPolicies: []policy.Policy{
+		each(func(r *http.Request) { attempts++; r.Header.Set("Authorization", "Bearer old") }), Policy(layer)}})
+	req, err := runtime.NewRequest(t.Context(), http.MethodGet, c.url+"/api/secrets?resource="+vault)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := p.Do(req)
+	if err == nil {
+		_ = resp.Body.Close()
+	}
+	if !errors.Is(err, fresh.Refused) || c.Calls("api") != 1 || attempts != 1 {
+		t.Errorf("Do = %v after %d attempts and %d calls of the API", err, attempts, c.Calls("api"))
+	}
+}
+
+// each sees every attempt.
+type each func(*http.Request)
+
+func (e each) Do(req *policy.Request) (*http.Response, error) {
+	e(req.Raw())
+	return req.Next()
 }

@@ -145,7 +145,7 @@ func TestAProgramThatFails(t *testing.T) {
 		{"with endless words", Config{Argv: shell("yes complaint | head -c 100000 >&2; exit 1")}, fresh.Refused, "complaint"},
 		{"by a signal", Config{Argv: shell("kill -9 $$")}, fresh.Unavailable, "sh ended by a signal"},
 		{"by printing too much", Config{Argv: []string{"yes"}}, fresh.Malformed, "yes printed more than 262144 bytes"},
-		{"by printing too much and not minding", Config{Argv: shell("trap '' PIPE; while :; do echo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; done 2>/dev/null")}, fresh.Malformed, "printed more"},
+		{"by printing too much and not minding", Config{Argv: shell("trap '' PIPE; while :; do echo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; done 2>/dev/null"), Timeout: time.Hour}, fresh.Malformed, "printed more"},
 		{"because there is none", Config{Argv: []string{"longcase-no-such-program", secret}}, fresh.Misconfigured, "longcase-no-such-program cannot be started: executable file not found"},
 		{"because it is no program", Config{Argv: []string{"/etc/passwd"}}, fresh.Misconfigured, "passwd cannot be started: permission denied"},
 		{"because it is not given", Config{}, fresh.Misconfigured, "needs a program"},
@@ -258,6 +258,18 @@ func TestAProgramSeesArgumentsAsTheyAreAndItsEnvironment(t *testing.T) {
 	}
 	if told, _ := base64.StdEncoding.DecodeString(info.Value.Value); !strings.Contains(string(told), `"interactive":false`) {
 		t.Errorf("the plugin is told %q", told)
+	}
+}
+
+func TestOfStderrTheEndIsKept(t *testing.T) {
+	kept := &tail{most: 8}
+	for _, part := range []string{"", "abc", "defghijk", strings.Repeat("x", 100) + "\nlast"} {
+		if n, err := kept.Write([]byte(part)); n != len(part) || err != nil || len(kept.kept) > 8 {
+			t.Errorf("Write(%d bytes) = %d, %v; kept %q", len(part), n, err, kept.kept)
+		}
+	}
+	if got := kept.line(); got != ": last" {
+		t.Errorf("line = %q", got)
 	}
 }
 

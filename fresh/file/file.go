@@ -93,26 +93,34 @@ func read(path string) ([]byte, error) {
 	case !before.Mode().IsRegular():
 		return nil, fresh.Fail(fresh.Misconfigured, "%s is not a regular file", path)
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
-	if err != nil {
-		return nil, unreadable(path, err)
-	}
-	if len(data) > maxSize {
-		return nil, fresh.Fail(fresh.Malformed, "%s has more than %d bytes", path, maxSize)
-	}
-	return data, unchanged(f, before)
+	return readAll(f, before)
 }
 
-// unchanged refuses what was read while someone wrote it.
-func unchanged(f *os.File, before fs.FileInfo) error {
+// readAll reads f in one piece, so that what is written meanwhile is not mixed
+// with what was there, and refuses what it sees being written.
+func readAll(f *os.File, before fs.FileInfo) ([]byte, error) {
+	size := before.Size()
+	if size == 0 { // some file systems do not know
+		size = maxSize
+	}
+	data := make([]byte, min(size, maxSize)+1)
+	n, err := io.ReadFull(f, data)
+	switch {
+	case n > maxSize:
+		return nil, fresh.Fail(fresh.Malformed, "%s has more than %d bytes", f.Name(), maxSize)
+	case err == nil:
+		return nil, fresh.Fail(fresh.Malformed, "%s is being written", f.Name())
+	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, unreadable(f.Name(), err)
+	}
 	after, err := f.Stat()
 	if err != nil {
-		return unreadable(f.Name(), err)
+		return nil, unreadable(f.Name(), err)
 	}
 	if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
-		return fresh.Fail(fresh.Malformed, "%s is being written", f.Name())
+		return nil, fresh.Fail(fresh.Malformed, "%s is being written", f.Name())
 	}
-	return nil
+	return data[:n], nil
 }
 
 func unreadable(path string, err error) error {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -136,23 +137,57 @@ func TestWhatIsNoFileSaysSo(t *testing.T) {
 
 func TestAFileThatIsBeingWrittenIsMalformed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
-	write(t, path, "abc")
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
+	for name, change := range map[string]string{"longer": "abcdef", "shorter": "ab", "as long": "def"} {
+		write(t, path, "abc")
+		past := time.Now().Add(-time.Minute)
+		if err := os.Chtimes(path, past, past); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, err := f.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, change)
+		if data, err := readAll(f, before); !errors.Is(err, fresh.Malformed) || !strings.Contains(err.Error(), "is being written") {
+			t.Errorf("made %s meanwhile: %q, %v", name, data, err)
+		}
+		_ = f.Close()
 	}
-	defer func() { _ = f.Close() }()
-	before, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
+}
+
+func TestAReaderSeesWholeTokensOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	far := time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
+	tokens := []string{ending(far), ending(far.Add(1 << 30)), jwt("ES256", `{"sub":"another"}`, 64)}
+	write(t, path, tokens[0])
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = os.WriteFile(path, []byte(tokens[i%len(tokens)]), 0o600)
+			}
+		}
+	}()
+	root := JWT(JWTConfig{Path: path})
+	for range 2000 {
+		got, err := root(t.Context(), start)
+		if err == nil && !slices.Contains(tokens, got.Value.Value) {
+			t.Errorf("a mixture: %q", got.Value.Value)
+		}
+		if err != nil && !errors.Is(err, fresh.Malformed) {
+			t.Error(err)
+		}
 	}
-	if err := unchanged(f, before); err != nil {
-		t.Error(err)
-	}
-	write(t, path, "abcdef")
-	if err := unchanged(f, before); !errors.Is(err, fresh.Malformed) {
-		t.Errorf("unchanged = %v, want Malformed", err)
-	}
+	close(stop)
+	<-stopped
 }
 
 // replacements are the ways in which files change.
