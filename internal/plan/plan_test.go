@@ -24,8 +24,12 @@ const (
 	github  = "ci: {kind: jwt-file, path: /tmp/gha}, x: {kind: google-sts, from: ci, audience: a}"
 	github2 = "ci: {kind: jwt-file, path: /tmp/gha}, g: {kind: google-sts, from: ci, audience: a}, x: {kind: google-impersonate, from: g, service_account: a@b.test}"
 	aws     = "ci: {kind: jwt-file, path: /tmp/gha}, x: {kind: aws-web-identity, from: ci, " + role + "}"
-	login   = "x: {kind: oauth2-refresh, issuer: https://issuer.test, client: c}"
-	ours    = "}}\nissuer: {url: https://issuer.test, lifetimes: {access: 10m, session_absolute: 12h"
+	chained = "ci: {kind: jwt-file, path: /tmp/gha}, w: {kind: aws-web-identity, from: ci, " + role + "}, x: {kind: aws-assume-role, from: w, " + role + "}"
+	// RFC 8693: who acts, and for whom.
+	exchange  = "pod: {kind: jwt-file, path: /run/secrets/t}, me: {kind: device, issuer: https://issuer.test, client: c}, x: {kind: token-exchange, from: pod, actor: me, issuer: https://issuer.test, audience: a}"
+	exchange2 = "ci: {kind: jwt-file, path: /tmp/gha}, me: {kind: device, issuer: https://issuer.test, client: c}, x: {kind: token-exchange, from: ci, actor: me, issuer: https://issuer.test, audience: a}"
+	login     = "x: {kind: oauth2-refresh, issuer: https://issuer.test, client: c}"
+	ours      = "}}\nissuer: {url: https://issuer.test, lifetimes: {access: 10m, session_absolute: 12h"
 )
 
 func load(t interface{ Fatal(...any) }, credentials string) *config.Config {
@@ -83,6 +87,9 @@ func TestHowLongChainsLast(t *testing.T) {
 		{"a role outlives its JWT", aws, 5 * time.Minute, nil, Job{Length: time.Hour}, time.Hour, "", ""},
 		{"a job longer than the role", aws, 5 * time.Minute, nil, Job{Length: 6 * time.Hour}, time.Hour, "ci", "duration: 6h"},
 		{"longer than any role", aws, 5 * time.Minute, nil, Job{Length: 24 * time.Hour}, time.Hour, "ci", "have /tmp/gha written anew before each 5m is over"},
+		{"a role with a role lives an hour", chained, 5 * time.Minute, nil, Job{Length: 6 * time.Hour}, time.Hour, "ci", "say so with --renewed ci"},
+		{"the actor ends first", exchange + ours, 15 * time.Minute, nil, Job{Length: 13 * time.Hour}, 10 * time.Minute, "me", "a person signs in again"},
+		{"the subject ends first", exchange2 + ours, 5 * time.Minute, nil, Job{Length: time.Hour}, 5 * time.Minute, "ci", "have /tmp/gha"},
 		{"a session of our own issuer", login + ours, 0, nil, Job{Length: 13 * time.Hour}, 10 * time.Minute, "x", "a person signs in again"},
 		{"within our own session", login + ours, 0, nil, Job{Length: 12 * time.Hour}, 10 * time.Minute, "", ""},
 		{"a session nobody here knows", login, 0, nil, Job{Length: week}, 0, "", ""},
@@ -98,6 +105,8 @@ func TestHowLongChainsLast(t *testing.T) {
 			switch {
 			case i < 0 && tt.fails != "":
 				t.Errorf("the job gets through: %+v", findings)
+			case i >= 0 && strings.Contains(findings[i].Remedy, "duration: 6h") && tt.credentials == chained:
+				t.Errorf("a chained role cannot live 6h: %+v", findings[i])
 			case i >= 0 && (findings[i].Link != tt.fails || !strings.Contains(findings[i].Remedy, tt.remedy)):
 				t.Errorf("findings = %+v, want %s to blame, and %q", findings[i], tt.fails, tt.remedy)
 			}
