@@ -80,6 +80,7 @@ func TestFilesThatCannotWorkSayWhy(t *testing.T) {
 		{"an unknown format", file(object{"file": "a", "format": object{"type": "xml"}}), fresh.Misconfigured, []string{`format.type: "xml" is neither text nor json`}},
 		{"JSON without a member's name", file(object{"file": "a", "format": object{"type": "json"}}), fresh.Misconfigured, []string{"subject_token_field_name: missing"}},
 		{"plain http to another host", file(object{"url": "http://metadata.test/token"}), fresh.Misconfigured, []string{"credential_source.url", "is not https"}},
+		{"a name instead of the address", file(object{"url": "http://metadata.google.internal/token"}), fresh.Misconfigured, []string{"credential_source.url", "is not https"}},
 		{"another link-local address", file(object{"url": "http://169.254.170.2/token"}), fresh.Misconfigured, []string{"credential_source.url", "is not https"}},
 		{"a password in the URL", file(object{"url": "https://u:p@idp.test/token"}), fresh.Misconfigured, []string{"credential_source.url"}},
 		{"the next version of aws", file(aws(object{"environment_id": "aws2"})), fresh.Misconfigured, []string{`environment_id: "aws2" is not aws1`}},

@@ -163,6 +163,7 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		{"an ID token with scopes", google.ImpersonateConfig{ServiceAccount: mail, Audience: "a", Scopes: []string{"s"}}.Check(), "neither scopes"},
 		{"13 hours", google.ImpersonateConfig{ServiceAccount: mail, Lifetime: 13 * time.Hour}.Check(), "13h0m0s"},
 		{"the metadata server elsewhere", google.MetadataConfig{Endpoint: "http://metadata.test"}.Check(), "is not https"},
+		{"the key's service elsewhere", google.ServiceAccountConfig{File: "a", Endpoint: "http://oauth2.test"}.Check(), "is not https"},
 		{"the metadata server by its name", google.MetadataConfig{Endpoint: "http://metadata.google.internal"}.Check(), ""},
 		{"the metadata server of this machine", google.MetadataConfig{}.Check(), ""},
 		{"an account that is a path", google.MetadataConfig{Account: "a/b"}.Check(), "is not an email"},

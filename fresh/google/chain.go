@@ -3,6 +3,8 @@ package google
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -180,8 +182,11 @@ func (b *builder[K]) named(name string) fresh.Policy {
 	return p
 }
 
-// envKeys are AWS keys of the environment.
+// envKeys are AWS keys of the environment. They do not print.
 type envKeys struct{ id, secret, session string }
+
+// Format implements fmt.Formatter.
+func (envKeys) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[keys]") }
 
 func (b *builder[K]) aws(cfg STSConfig, policy fresh.Policy) (*fresh.Layer[fresh.Token], error) {
 	env := envKeys{b.cfg.Getenv("AWS_ACCESS_KEY_ID"), b.cfg.Getenv("AWS_SECRET_ACCESS_KEY"), b.cfg.Getenv("AWS_SESSION_TOKEN")}

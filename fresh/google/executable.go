@@ -118,6 +118,9 @@ func (p *program) run(ctx context.Context, now time.Time) (fresh.Credential[fres
 		data = bytes.TrimSpace(errs.kept)
 	}
 	c, err := readExecutable(what, data, p.output != "")
+	if errors.Is(failed, exec.ErrWaitDelay) {
+		failed = nil // it ended well and left a child that holds its output
+	}
 	if failed != nil && !errors.Is(err, fresh.Refused) {
 		return fresh.Credential[fresh.Token]{}, &fresh.Error{Reason: fresh.Unavailable, Detail: what + " failed", Err: failed}
 	}

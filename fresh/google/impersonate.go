@@ -139,11 +139,19 @@ func (c ImpersonateConfig) refusal(a ask.Answer) error {
 	said := readWords(a.Body).String()
 	switch a.Status {
 	case http.StatusForbidden:
-		said += " (grant roles/iam.workloadIdentityUser or roles/iam.serviceAccountTokenCreator on " + c.ServiceAccount + ")"
+		said += " (grant " + c.role() + " on " + c.ServiceAccount + ")"
 	case http.StatusNotFound:
 		said += " (is " + c.ServiceAccount + " spelt right?)"
 	}
 	return a.OK(iamName, said)
+}
+
+// role is what lets a member do this; that of a pool's identities does for both.
+func (c ImpersonateConfig) role() string {
+	if c.Audience != "" {
+		return "roles/iam.workloadIdentityUser or roles/iam.serviceAccountOpenIdTokenCreator"
+	}
+	return "roles/iam.workloadIdentityUser or roles/iam.serviceAccountTokenCreator"
 }
 
 func readImpersonated(a ask.Answer) (fresh.Credential[fresh.Token], error) {

@@ -55,6 +55,7 @@ func TestWhatAKeyIsGoodFor(t *testing.T) {
 		works    bool
 	}{
 		{"an access token", google.ServiceAccountConfig{}, "", true},
+		{"an access token from a named service", google.ServiceAccountConfig{Endpoint: "https://oauth2.googleapis.com/"}, "", true},
 		{"a self-signed one with scopes", google.ServiceAccountConfig{SelfSigned: true, Scopes: []string{"s"}}, "", true},
 		{"a self-signed one for an API", google.ServiceAccountConfig{SelfSigned: true, Audience: callee}, callee, true},
 		{"an ID token", google.ServiceAccountConfig{Audience: callee}, callee, false},

@@ -33,7 +33,7 @@ type MetadataConfig struct {
 // Check names every field that cannot work.
 func (c MetadataConfig) Check() error {
 	var wrong []error
-	if err := checkMetadataURL(c.target()); err != nil {
+	if err := checkMetadataURL(c.target(), "metadata.google.internal"); err != nil {
 		wrong = append(wrong, err)
 	}
 	if !account(c.account()) {

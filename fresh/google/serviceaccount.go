@@ -35,7 +35,7 @@ type ServiceAccountConfig struct {
 	Audience   string       // an ID token for this audience; with SelfSigned a JWT for it
 	Subject    string       // a user to stand for, by domain-wide delegation
 	SelfSigned bool         // the token is a JWT of the account's own, without any request
-	Endpoint   string       // the token endpoint's URL; default the file's token_uri
+	Endpoint   string       // base URL, to which /token is added; default the file's token_uri
 	HTTP       *http.Client // default ask.Default
 }
 
@@ -94,9 +94,9 @@ func (c ServiceAccountConfig) claims(key *accountKey, now time.Time) map[string]
 	case c.SelfSigned:
 		claims["sub"], claims["scope"] = key.Email, scope
 	case c.Audience != "":
-		claims["aud"], claims["target_audience"] = c.endpoint(key), c.Audience
+		claims["aud"], claims["target_audience"] = c.tokenURL(key), c.Audience
 	default:
-		claims["aud"], claims["scope"] = c.endpoint(key), scope
+		claims["aud"], claims["scope"] = c.tokenURL(key), scope
 	}
 	if c.Subject != "" {
 		claims["sub"] = c.Subject
@@ -104,9 +104,9 @@ func (c ServiceAccountConfig) claims(key *accountKey, now time.Time) map[string]
 	return claims
 }
 
-func (c ServiceAccountConfig) endpoint(key *accountKey) string {
+func (c ServiceAccountConfig) tokenURL(key *accountKey) string {
 	if c.Endpoint != "" {
-		return c.Endpoint
+		return endpoint(c.Endpoint, "", "/token")
 	}
 	return key.TokenURI
 }
@@ -114,7 +114,7 @@ func (c ServiceAccountConfig) endpoint(key *accountKey) string {
 // grant exchanges the assertion.
 func (c ServiceAccountConfig) grant(ctx context.Context, key *accountKey, jwt string, now time.Time) (fresh.Credential[fresh.Token], error) {
 	form := url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"}, "assertion": {jwt}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint(key), strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.tokenURL(key), strings.NewReader(form.Encode()))
 	if err != nil {
 		return fresh.Credential[fresh.Token]{}, cannot(err)
 	}

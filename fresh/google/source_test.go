@@ -2,11 +2,14 @@ package google_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,6 +52,39 @@ func TestATokenFileIsReadAgain(t *testing.T) {
 			t.Errorf("%d exchanges, want 20", n)
 		}
 	})
+}
+
+// TestASubjectTokenThatEndsOnTheWay is incident 1 at Google: the JWT in hand
+// lives by our clock and is over by Google's. The file has the next one already,
+// and no caller sees a failure; where it has not, the dead one is sent once.
+func TestASubjectTokenThatEndsOnTheWay(t *testing.T) {
+	for _, rotated := range []bool{true, false} {
+		t.Run(fmt.Sprintf("the file has the next one: %t", rotated), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var ahead atomic.Int64
+				w := newWorld(t, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
+				path := write(t, "jwt", w.jwt(t, time.Now(), 10*time.Minute))
+				chain, err := w.chain(t, file(object{"file": path}), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				first := w.get(t, chain.Layer, oidcPool)
+				ahead.Store(int64(11 * time.Minute))
+				want, calls := error(fresh.Refused), 2
+				if rotated {
+					rewrite(t, path, w.jwt(t, time.Now(), time.Hour))
+					want, calls = nil, 3
+				}
+				chain.Layer.Invalidate(first)
+				if _, err := chain.Layer.Get(context.Background()); !errors.Is(err, want) {
+					t.Errorf("err = %v, want %v", err, want)
+				}
+				if n := w.google.Calls("sts"); n != calls {
+					t.Errorf("%d exchanges, want %d", n, calls)
+				}
+			})
+		})
+	}
 }
 
 func TestSourcesThatGiveNothingSayWhy(t *testing.T) {

@@ -1,6 +1,7 @@
 package google
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,7 +31,7 @@ type STSConfig struct {
 	SubjectTokenType string   // "jwt" (default), "id_token", "saml2", or a URN; ExchangeAWS has its own
 	Scopes           []string // default cloud-platform
 
-	Region          string // ExchangeAWS: of the regional AWS STS that is to be asked
+	Region          string // ExchangeAWS: of the regional AWS STS that is to be asked; default us-east-1
 	VerificationURL string // ExchangeAWS: of GetCallerIdentity, "{region}" is replaced; default the regional AWS STS
 
 	ClientID     string // workforce pools: HTTP Basic authentication of an OAuth client
@@ -95,7 +96,7 @@ func ExchangeToken(cfg STSConfig) fresh.Fetch[fresh.Token, fresh.Token] {
 // the keys are over or invalid, their lease is blamed.
 func ExchangeAWS[P comparable](cfg STSConfig, keys func(P) (id, secret, session string)) fresh.Fetch[P, fresh.Token] {
 	return func(ctx context.Context, from fresh.Lease[P], now time.Time) (fresh.Credential[fresh.Token], error) {
-		return exchangeAWS(ctx, cfg, keys, from, cfg.Region, now)
+		return exchangeAWS(ctx, cfg, keys, from, cmp.Or(cfg.Region, "us-east-1"), now)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -152,14 +153,13 @@ func clientOr(c, fallback *http.Client) *http.Client {
 	return &unled
 }
 
-// checkMetadataURL wants what ask.CheckURL wants, or http to the link-local
-// addresses and the name of the clouds' metadata services.
-func checkMetadataURL(s string) error {
-	if u, err := url.Parse(s); err == nil && u.Scheme == "http" && u.User == nil && u.Fragment == "" {
-		switch u.Hostname() {
-		case "169.254.169.254", "fd00:ec2::254", "metadata.google.internal":
-			return nil
-		}
+// checkMetadataURL wants what ask.CheckURL wants, or http to one of the
+// link-local addresses of the clouds' metadata services, or to also.
+func checkMetadataURL(s string, also ...string) error {
+	u, err := url.Parse(s)
+	if err == nil && u.Scheme == "http" && u.User == nil && u.Fragment == "" &&
+		slices.Contains(append(also, "169.254.169.254", "fd00:ec2::254"), u.Hostname()) {
+		return nil
 	}
 	return ask.CheckURL(s)
 }
