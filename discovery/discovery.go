@@ -77,7 +77,7 @@ func CheckURL(raw string, local bool) error {
 		return fmt.Errorf("%.200q is no https URL", raw)
 	case u.User != nil || u.Fragment != "":
 		return fmt.Errorf("%.200q has a user or a fragment", u.Redacted())
-	case u.Scheme == "http" && !(local && loopback):
+	case u.Scheme == "http" && (!local || !loopback):
 		return fmt.Errorf("%.200q is not https: http is for an issuer on loopback only", raw)
 	case loopback && !local:
 		return fmt.Errorf("%.200q is on loopback, its issuer is not", raw)

@@ -197,7 +197,7 @@ func TestRefusalsAndBadAnswers(t *testing.T) {
 		{"an error page", says(502, `<html>`), fresh.Unavailable, "answered 502", 0},
 		{"an error in the words of OAuth that is the service's own", says(400, `{"error":"server_error"}`), fresh.Unavailable, "server_error", 0},
 		{"a page of another service", says(404, `<html>`), fresh.Malformed, "not as a token service does", 0},
-		{"a redirect, which is not followed", http.RedirectHandler(elsewhere.URL+"/token", 307).ServeHTTP, fresh.Malformed, "answered 307", 0},
+		{"a redirect, which is not followed", http.RedirectHandler(elsewhere.URL+"/token", http.StatusTemporaryRedirect).ServeHTTP, fresh.Malformed, "answered 307", 0},
 		{"truncated JSON", says(200, `{"access_token":"ab`), fresh.Malformed, "not the JSON", 0},
 		{"no token", says(200, `{}`), fresh.Malformed, "no usable access_token", 0},
 		{"a token that breaks a header", says(200, `{"access_token":"a\nb: c"}`), fresh.Malformed, "no usable access_token", 0},

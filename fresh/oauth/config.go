@@ -13,7 +13,6 @@ import (
 
 	"github.com/longcase/longcase/fresh"
 	"github.com/longcase/longcase/fresh/ask"
-	"github.com/longcase/longcase/token"
 )
 
 // Config is a client of a token service and the token it wants. Required are
@@ -93,11 +92,10 @@ func (c Config) ways() int {
 }
 
 func (c Config) withDefaults() Config {
-	h := http.Client{}
 	if c.HTTP == nil {
 		c.HTTP = ask.Default
 	}
-	h = *c.HTTP
+	h := *c.HTTP
 	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	h.Jar = nil
 	c.HTTP = &h
@@ -120,16 +118,6 @@ func set(form url.Values, name, value string) {
 	if value != "" {
 		form.Set(name, value)
 	}
-}
-
-// local reports whether the settings themselves name this machine.
-func (c Config) local() bool {
-	for _, s := range []string{c.Issuer, c.TokenEndpoint} {
-		if u, err := url.Parse(s); err == nil && token.Loopback(u.Hostname()) {
-			return true
-		}
-	}
-	return false
 }
 
 // ClientCredentials returns a provider of tokens for the client itself (RFC 6749

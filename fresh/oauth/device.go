@@ -113,7 +113,7 @@ func (d *device) begin(ctx context.Context) (pending, error) {
 	if err != nil {
 		return pending{}, err
 	}
-	a, err := d.send(q)
+	a, err := d.send(ctx, q)
 	if err != nil {
 		return pending{}, err
 	}
@@ -134,8 +134,7 @@ func (d *device) poll(ctx context.Context, rec record) (c fresh.Credential[fresh
 	if err != nil {
 		return c, false, err
 	}
-	q.patient = true
-	got, err := d.granted(q)
+	got, err := d.granted(context.WithoutCancel(ctx), q) // as for a refresh
 	if err == nil {
 		c, err = d.keep(rec, got, now)
 		return c, false, err

@@ -137,8 +137,7 @@ func (r *refresher) renew(ctx context.Context, rec record) (fresh.Credential[fre
 	if err := r.vault.save(rec); err != nil {
 		return none, err
 	}
-	q.patient = true
-	got, err := r.granted(q)
+	got, err := r.granted(context.WithoutCancel(ctx), q) // an answer that nobody waits for is a token lost
 	if err != nil {
 		return none, r.failed(before, rec, q, err)
 	}

@@ -161,12 +161,12 @@ func (r *rig) signIn(t *testing.T) string {
 		"client_id": {"app"}, "redirect_uri": {callback}, "response_type": {"code"}, "scope": {"orders.read offline_access"}, "state": {"s"},
 		"code_challenge": {pkce}, "code_challenge_method": {"S256"},
 	}
-	resp, body := read(t)(browser.Get(r.URL + "/authorize?" + q.Encode()))
+	_, body := read(t)(browser.Get(r.URL + "/authorize?" + q.Encode()))
 	form := url.Values{"username": {"alice"}, "password": {"x"}}
 	for _, m := range hidden.FindAllStringSubmatch(string(body), -1) {
 		form.Add(html.UnescapeString(m[1]), html.UnescapeString(m[2]))
 	}
-	resp, body = read(t)(browser.PostForm(r.URL+"/authorize", form))
+	resp, body := read(t)(browser.PostForm(r.URL+"/authorize", form))
 	to, err := resp.Location()
 	if err != nil {
 		t.Fatalf("%s\n%s", resp.Status, body)

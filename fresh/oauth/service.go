@@ -46,7 +46,7 @@ func (s *service) token(ctx context.Context, form url.Values, now time.Time) (gr
 	if err != nil {
 		return granted{}, err
 	}
-	return s.granted(q)
+	return s.granted(ctx, q)
 }
 
 // request is one that is ready to be sent.
@@ -56,7 +56,6 @@ type request struct {
 	secrets []string    // that no error may repeat
 	left    atomic.Bool // something may have reached the service
 	status  int         // of the answer
-	patient bool        // wait for the answer although the context ends: it must not be lost
 }
 
 // answerWithin bounds the wait for one answer.
@@ -81,7 +80,6 @@ func (s *service) prepare(ctx context.Context, at func(discovery.Document) strin
 	}
 	maps.Copy(form, p.form)
 	q := &request{http: p.http, secrets: append(secretsOf(form), p.basic)}
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { q.left.Store(true) }})
 	q.Request, err = http.NewRequestWithContext(ctx, http.MethodPost, at(m), strings.NewReader(form.Encode()))
 	if err != nil || at(m) == "" {
 		return nil, fresh.Fail(fresh.Misconfigured, "%s names no such endpoint: %s", theService, s.cfg.Issuer)
@@ -96,13 +94,10 @@ func (s *service) prepare(ctx context.Context, at func(discovery.Document) strin
 
 // send sends q once. After a failure the metadata is read anew: the service may
 // have moved.
-func (s *service) send(q *request) (ask.Answer, error) {
-	ctx := q.Context()
-	if q.patient {
-		ctx = context.WithoutCancel(ctx)
-	}
+func (s *service) send(ctx context.Context, q *request) (ask.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { q.left.Store(true) }})
 	a, err := ask.Do(q.http, q.WithContext(ctx), theService)
 	q.status = a.Status
 	if err == nil {
@@ -115,8 +110,8 @@ func (s *service) send(q *request) (ask.Answer, error) {
 }
 
 // granted sends q and reads the token.
-func (s *service) granted(q *request) (granted, error) {
-	a, err := s.send(q)
+func (s *service) granted(ctx context.Context, q *request) (granted, error) {
+	a, err := s.send(ctx, q)
 	if err != nil {
 		return granted{}, err
 	}
