@@ -35,6 +35,7 @@ type tv struct {
 	refuse   string // refreshes are refused with this error
 	extra    string // of the device answer
 	forms    []url.Values
+	broken   bool // the connection breaks
 }
 
 func (s *tv) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -44,6 +45,8 @@ func (s *tv) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer s.mu.Unlock()
 	s.forms = append(s.forms, r.PostForm)
 	switch {
+	case s.broken:
+		return nil, errors.New("connection reset")
 	case r.URL.Path == "/device":
 		s.codes++
 		s.begun, s.polled, s.interval = time.Now(), time.Now(), 5*time.Second

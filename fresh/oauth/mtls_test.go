@@ -52,6 +52,7 @@ func TestACertificateIsReadAnewAndGoesToTheAlias(t *testing.T) {
 		usual(w, r)
 	}))
 	alias.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS12}
+	alias.EnableHTTP2 = true
 	alias.StartTLS()
 	t.Cleanup(alias.Close)
 	d.metadata["mtls_endpoint_aliases"] = map[string]string{"token_endpoint": alias.URL + "/token"}

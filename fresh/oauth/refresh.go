@@ -169,7 +169,7 @@ func (r *refresher) failed(before, tried record, q *request, err error) error {
 			why += "; the answer to an earlier refresh was lost"
 		}
 		return r.put(record{Of: tried.Of, Seeds: tried.Seeds, Refused: why}, signIn("%s", why))
-	case !q.left.Load() || unused(err, q.status):
+	case q.unsent() || unused(err, q.status):
 		return r.put(before, err)
 	}
 	return err
@@ -198,8 +198,10 @@ func (r *refresher) keep(rec record, got granted, sent time.Time) (fresh.Credent
 	rec.Kept = got.refresh == "" || got.refresh == rec.Refresh
 	rec.Refresh = firstOf(got.refresh, rec.Refresh)
 	rec.Tried, rec.Again, rec.Refused, rec.Device = time.Time{}, time.Time{}, "", nil
-	life := lifeOf(got.Credential, sent)
-	rec.Access = &access{Want: r.want, Value: got.Value.Value, Type: got.Value.Type, Scope: got.Value.Scope, Life: life, Expires: sent.Add(life)}
+	rec.Access = nil
+	if life := lifeOf(got.Credential, sent); life > 0 {
+		rec.Access = &access{Want: r.want, Value: got.Value.Value, Type: got.Value.Type, Scope: got.Value.Scope, Life: life, Expires: sent.Add(life)}
+	}
 	if err := r.vault.save(rec); err != nil {
 		return fresh.Credential[fresh.Token]{}, err
 	}

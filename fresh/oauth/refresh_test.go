@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/longcase/longcase/fresh"
@@ -340,5 +341,58 @@ func TestAnAnswerIsWaitedForAlthoughTheContextEnds(t *testing.T) {
 	d := newDouble(t, func(w http.ResponseWriter, r *http.Request) { cancel(); usual(w, r) })
 	if c, err := Refresh(d.config(), State{File: filepath.Join(t.TempDir(), "s"), Seed: text("seed")})(ctx, start); err != nil || c.Value.Value != "abc" {
 		t.Errorf("%v", err)
+	}
+}
+
+// mute is a transport that tells nothing of its connections.
+type mute struct{ http.RoundTripper }
+
+func (m mute) RoundTrip(r *http.Request) (*http.Response, error) {
+	return m.RoundTripper.RoundTrip(r.WithContext(context.Background()))
+}
+
+func TestATransportThatTellsNothingMayHaveSent(t *testing.T) {
+	d := newDouble(t, usual)
+	cfg := d.config()
+	cfg.TokenEndpoint, cfg.HTTP = d.URL+"/token", &http.Client{Transport: mute{d.Client().Transport}}
+	d.Close()
+	state := State{File: filepath.Join(t.TempDir(), "s"), Seed: text("seed")}
+	if _, err := fetch(t, Refresh(cfg, state)); !isReason(err, fresh.Unavailable) || stored(t, state.File).Tried.IsZero() {
+		t.Errorf("%v; the state says that nothing was sent", err)
+	}
+}
+
+// A request of a process that died may still be on its way: its repeat waits, so
+// that it cannot arrive after the successor was used.
+func TestARepeatLetsTheLostRequestArrive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &tv{refresh: "r1"}
+		cfg := s.config()
+		cfg.Now = time.Now
+		root := Refresh(cfg, State{File: filepath.Join(t.TempDir(), "s"), Seed: text("seed")})
+		s.broken = true
+		if _, err := within(time.Minute, root); !isReason(err, fresh.Unavailable) {
+			t.Fatal(err)
+		}
+		s.broken = false
+		lost := time.Now()
+		if _, err := within(time.Minute, root); err != nil || time.Since(lost) != time.Second {
+			t.Errorf("repeated after %s, %v; want after 1s", time.Since(lost), err)
+		}
+		repeated := time.Now()
+		if _, err := within(time.Minute, root); err != nil || time.Since(repeated) != 0 {
+			t.Errorf("then %v after %s", err, time.Since(repeated))
+		}
+	})
+}
+
+func TestAnEndedAnswerIsKeptForItsRefreshTokenOnly(t *testing.T) {
+	d := newDouble(t, says(200, `{"access_token":"abc","expires_in":-60,"refresh_token":"next"}`))
+	state := State{File: filepath.Join(t.TempDir(), "s"), Seed: text("seed")}
+	if _, err := one(Refresh(d.config(), state)).Get(t.Context()); !isReason(err, fresh.Ended) {
+		t.Errorf("%v, want ended", err)
+	}
+	if rec := stored(t, state.File); rec.Refresh != "next" || rec.Access != nil {
+		t.Errorf("the state is %+v", rec)
 	}
 }

@@ -53,10 +53,16 @@ func (s *service) token(ctx context.Context, form url.Values, now time.Time) (gr
 type request struct {
 	*http.Request
 	http    *http.Client
-	secrets []string    // that no error may repeat
-	left    atomic.Bool // something may have reached the service
-	status  int         // of the answer
+	secrets []string // that no error may repeat
+	status  int      // of the answer
+
+	dialled   atomic.Bool // a connection was looked for
+	connected atomic.Bool // and had
 }
+
+// unsent reports whether nothing of q can have reached the service. A transport
+// that does not tell is not believed.
+func (q *request) unsent() bool { return q.dialled.Load() && !q.connected.Load() }
 
 // answerWithin bounds the wait for one answer.
 const answerWithin = 20 * time.Second
@@ -97,7 +103,10 @@ func (s *service) prepare(ctx context.Context, at func(discovery.Document) strin
 func (s *service) send(ctx context.Context, q *request) (ask.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { q.left.Store(true) }})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { q.dialled.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { q.connected.Store(true) },
+	})
 	a, err := ask.Do(q.http, q.WithContext(ctx), theService)
 	q.status = a.Status
 	if err == nil {
