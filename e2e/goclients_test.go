@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 
 	"cloud.google.com/go/auth/credentials"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -93,9 +94,15 @@ func googleClient(_ context.Context, what task) (use, error) {
 	}, nil
 }
 
-// azureClient is azidentity's managed identity.
+// azureClient is azidentity's managed identity. Of all the SDKs it alone has no
+// switch for where the metadata service is: here its transport goes elsewhere,
+// as an alias of the link-local address on lo makes it without a change.
 func azureClient(_ context.Context, what task) (use, error) {
-	credential, err := azidentity.NewManagedIdentityCredential(nil)
+	var o azidentity.ManagedIdentityCredentialOptions
+	if host := os.Getenv("AZURE_POD_IDENTITY_AUTHORITY_HOST"); host != "" {
+		o.Transport = elsewhereTo(host)
+	}
+	credential, err := azidentity.NewManagedIdentityCredential(&o)
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +113,17 @@ func azureClient(_ context.Context, what task) (use, error) {
 		}
 		return bearer(ctx, what.API, token.Token)
 	}, nil
+}
+
+// elsewhereTo sends what is meant for the link-local address to another one.
+type elsewhereTo string
+
+func (to elsewhereTo) Do(r *http.Request) (*http.Response, error) {
+	if r.URL.Host == "169.254.169.254" {
+		r.URL.Host = strings.TrimPrefix(string(to), "http://")
+		r.Host = r.URL.Host
+	}
+	return client.Do(r)
 }
 
 // bearer calls an API, which says whose token it is.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"io"
 	"io/fs"
 	"net"
@@ -30,6 +31,7 @@ func TestMain(m *testing.M) {
 	if name := os.Getenv(clientSwitch); name != "" {
 		os.Exit(beClient(name))
 	}
+	_ = flag.Set("test.parallel", "16") // those who run at once wait for ends, they do not compute
 	os.Exit(buildAndRun(m))
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -30,35 +31,41 @@ const (
 	mail     = "mail@project.iam.gserviceaccount.com"
 	cloudAll = "https://www.googleapis.com/auth/cloud-platform"
 	cluster  = "https://kubernetes.example.com"
+	tenant   = "11111111-2222-3333-4444-555555555555"
+	identity = "66666666-7777-8888-9999-000000000000"
+	vault    = "https://vault.azure.net"
 	instance = "arn:aws:sts::123456789012:assumed-role/app/i-0123456789abcdef0"
 )
 
-// sky is AWS and Google.
+// sky is AWS, Google and Azure.
 type sky struct {
 	t         *testing.T
 	AWS       *clouds.AWS
 	Google    *clouds.Google
+	Azure     *clouds.Azure
 	AWSURL    string // IMDS and STS
 	GoogleURL string
+	AzureURL  string
 	cluster   token.Signer // of the pods' JWTs
 
 	mu     sync.Mutex
 	signed map[string]bool // access key ids
 }
 
-// newSky starts both; google is how long Google's tokens live.
-func newSky(t *testing.T, aws clouds.AWSConfig, google time.Duration) *sky {
+// newSky starts them; life is that of Google's and Azure's tokens.
+func newSky(t *testing.T, aws clouds.AWSConfig, life time.Duration) *sky {
 	t.Helper()
-	s := &sky{t: t, cluster: newSigner(t, "cluster-1"), signed: map[string]bool{}}
+	s := &sky{t: t, cluster: signerOf(t, "cluster-1", token.ES256, newKey(t)), signed: map[string]bool{}}
 	keys := jwks.FromKeys(s.cluster.Key())
 	aws.Now, aws.Region, aws.Issuer, aws.Keys = time.Now, region, cluster, keys
 	s.AWS = clouds.NewAWS(aws)
 	s.Google = clouds.NewGoogle(clouds.GoogleConfig{
-		Now: time.Now, Life: google, Signer: newSigner(t, "google-1"),
+		Now: time.Now, Life: life, Signer: signerOf(t, "google-1", token.RS256, newRSAKey(t)),
 		Providers: []clouds.GoogleProvider{{Audience: pool, AWS: s.judge}, {Audience: pods, Issuer: cluster, Keys: keys}},
 		Accounts:  []clouds.GoogleAccount{{Email: mail, Members: []string{pool, pods}}},
 	})
-	s.AWSURL, s.GoogleURL = open(t, s.AWS), open(t, s.Google)
+	s.Azure = clouds.NewAzure(clouds.AzureConfig{Now: time.Now, Tenant: tenant, Identities: []string{identity}, Life: life})
+	s.AWSURL, s.GoogleURL, s.AzureURL = open(t, s.AWS), open(t, s.Google), open(t, s.Azure)
 	return s
 }
 
@@ -92,9 +99,9 @@ func open(t *testing.T, h http.Handler) string {
 	return s.URL
 }
 
-func newSigner(t *testing.T, id string) token.Signer {
+func signerOf(t *testing.T, id string, alg token.Algorithm, key crypto.Signer) token.Signer {
 	t.Helper()
-	s, err := token.NewSigner(id, token.ES256, newKey(t))
+	s, err := token.NewSigner(id, alg, key)
 	if err != nil {
 		t.Fatal(err)
 	}
