@@ -121,6 +121,16 @@ func TestAFileThatIsNotThere(t *testing.T) {
 	wantError(t, err, fresh.Malformed, "big.json", "1048576 bytes")
 }
 
+func TestAnAWSFileNeedsLayersForAWSOrTheEnvironment(t *testing.T) {
+	cfg := google.ExternalAccountConfig[string]{File: write(t, "account.json", awsFile), Getenv: func(string) string { return "" }}
+	_, err := google.ExternalAccount(cfg)
+	wantError(t, err, fresh.Misconfigured, "account.json", "built without layers for AWS")
+	cfg.Getenv = func(string) string { return "eu-west-1" } // keys and region
+	if _, err := google.ExternalAccount(cfg); err != nil {
+		t.Errorf("with keys and region in the environment: %v", err)
+	}
+}
+
 func TestAnIDTokenNeedsAServiceAccount(t *testing.T) {
 	_, err := google.ExternalAccount(google.ExternalAccountConfig[string]{
 		File: write(t, "account.json", file(object{"file": "x"})), Audience: "https://callee.test"})

@@ -218,12 +218,13 @@ func (b *builder[K]) aws(cfg STSConfig, policy fresh.Policy) (*fresh.Layer[fresh
 
 // checkAWS wants what is needed beside the environment.
 func (b *builder[K]) checkAWS(hasKeys, hasRegion bool) error {
-	p := &problems{file: b.file.name}
-	if s := b.file.Source; !hasKeys && s.URL == "" {
+	p, s, aws := &problems{file: b.file.name}, b.file.Source, b.cfg.AWS
+	switch incomplete := aws.Session == nil || aws.Role == nil || aws.Keys == nil; {
+	case !hasKeys && s.URL == "":
 		p.add("credential_source.url", "missing: the metadata service's %s, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", rolePath)
-	} else if !hasRegion && s.RegionURL == "" {
+	case !hasRegion && s.RegionURL == "":
 		p.add("credential_source.region_url", "missing: the metadata service's availability zone, or set AWS_REGION")
-	} else if aws := b.cfg.AWS; (aws.Session == nil || aws.Role == nil || aws.Keys == nil) && !(hasKeys && hasRegion) {
+	case incomplete && (!hasKeys || !hasRegion):
 		p.add("credential_source.environment_id", "this program was built without layers for AWS")
 	}
 	return errors.Join(p.found...)

@@ -253,6 +253,83 @@ func TestTheChainOfAFileIsNamedAndComplete(t *testing.T) {
 	}
 }
 
+func TestIMDSv2IsSpokenEvenWhereTheFileDoesNotNameIt(t *testing.T) {
+	const session = `,
+    "imdsv2_session_token_url": "http://169.254.169.254/latest/api/token"`
+	const role = `
+    "url": "http://169.254.169.254/latest/meta-data/iam/security-credentials",`
+	tests := []struct {
+		name    string
+		content string
+		keys    bool
+	}{
+		{"where the keys are", strings.Replace(awsFile, session, "", 1), false},
+		{"where the region is", strings.Replace(strings.Replace(awsFile, session, "", 1), role, "", 1), true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, env := newWorld(t, time.Now), map[string]string{}
+				if tt.keys {
+					env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"] = w.aws.User()
+				}
+				chain, err := w.chain(t, tt.content, env)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.get(t, chain.Layer, mail)
+				if puts := w.aws.Count(clouds.PutToken); puts != 1 {
+					t.Errorf("%d session tokens, want 1", puts)
+				}
+			})
+		})
+	}
+}
+
+func TestTheRegionBlamesTheSessionAndIsARegion(t *testing.T) {
+	tests := []struct {
+		name   string
+		status int // of the first answer
+		zone   string
+		err    fresh.Reason
+		puts   int
+	}{
+		{"a session that is refused is renewed, once", http.StatusUnauthorized, "", "", 2},
+		{"a page is no zone", http.StatusOK, "<html>", fresh.Malformed, 1},
+		{"a host is no zone", http.StatusOK, "evil.test/-x-1", fresh.Malformed, 1},
+		{"a service without zones", http.StatusNotFound, "", fresh.Refused, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, told := newWorld(t, time.Now), false
+				w.http.Transport.(hosts)["169.254.169.254"] = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+					if strings.Contains(r.URL.Path, "placement") && !told {
+						told = true
+						rw.WriteHeader(tt.status)
+						_, _ = rw.Write([]byte(tt.zone))
+						return
+					}
+					w.aws.ServeHTTP(rw, r)
+				})
+				chain, err := w.chain(t, awsFile, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = chain.Layer.Get(context.Background())
+				if tt.err != "" {
+					wantError(t, err, tt.err, "mail/region", "the EC2 metadata service")
+				} else if err != nil {
+					t.Error(err)
+				}
+				if puts := w.aws.Count(clouds.PutToken); puts != tt.puts {
+					t.Errorf("%d session tokens, want %d", puts, tt.puts)
+				}
+			})
+		})
+	}
+}
+
 func TestTokenProviderHandsOutWhatLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHops(t)

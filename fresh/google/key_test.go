@@ -38,7 +38,7 @@ func TestAServiceAccountsKeyIsReadAtEachFetch(t *testing.T) {
 		rewrite(t, path, keyFile(t, "k1", w.key))
 		time.Sleep(time.Minute)
 		lease := w.get(t, layer, mail)
-		if life := lease.Expires.Sub(time.Now()); life < 59*time.Minute || life > time.Hour {
+		if life := time.Until(lease.Expires); life < 59*time.Minute || life > time.Hour {
 			t.Errorf("it lives %s", life)
 		}
 	})

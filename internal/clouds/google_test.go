@@ -490,8 +490,10 @@ func TestGooglesKnobs(t *testing.T) {
 		t.Error("a revoked token works, or is revoked twice")
 	}
 	w.Fail("metadata", 2, 503)
-	if get() != "" || get() != "" || get() == "" {
-		t.Error("the next 2 calls do not fail, or more do")
+	for i, fails := range []bool{true, true, false} {
+		if got := get(); (got == "") != fails {
+			t.Errorf("call %d fails: %t, want %t", i, !fails, fails)
+		}
 	}
 	w.SetLife(time.Second)
 	w.RevokeAll()
