@@ -1,6 +1,7 @@
 package azure
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"math"
@@ -53,14 +54,7 @@ func (s *seconds) UnmarshalJSON(data []byte) error {
 // life is the length of time, never zero: zero would mean that none was given.
 func (s seconds) life() time.Duration {
 	const century = 100 * 365 * 24 * 3600
-	return cmpOr(time.Duration(min(max(s.value, -century), century)*float64(time.Second)), -1)
-}
-
-func cmpOr(d, zero time.Duration) time.Duration {
-	if d == 0 {
-		return zero
-	}
-	return d
+	return cmp.Or(time.Duration(min(max(s.value, -century), century)*float64(time.Second)), -1)
 }
 
 // date is the instant that many seconds after 1970, up to the year 9999.
