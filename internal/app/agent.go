@@ -67,7 +67,7 @@ func agentListeners(c *config.Agent) []string {
 
 func publication(c *chains.Chains, p config.Publisher) (agent.Publication, error) {
 	out := agent.Publication{Form: agent.Form(p.As), Name: p.Credential, Listen: p.Listen, Region: p.Region, Session: p.Session,
-		TokenFile: p.TokenFile, Account: p.Account, Project: p.Project, Resource: p.Resource, Path: p.Path, Format: p.Format}
+		TokenFile: p.TokenFile, Account: p.Account, Project: p.Project, ProjectNumber: p.ProjectNumber, Resource: p.Resource, Path: p.Path, Format: p.Format}
 	if p.Mode != "" {
 		mode, err := strconv.ParseUint(p.Mode, 8, 32)
 		if err != nil {
