@@ -2,9 +2,11 @@ package chains
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"reflect"
 	"slices"
 	"sync"
@@ -37,7 +39,8 @@ type link struct {
 	token   *fresh.Layer[fresh.Token]
 	keys    *fresh.Layer[aws.Keys]
 	parents []*link
-	inner   []Layer // below the named one: an external account's
+	inner   []Layer           // below the named one: an external account's
+	file    [sha256.Size]byte // what describes those, when it was read
 	id      *identities
 }
 
@@ -102,10 +105,21 @@ func (c *Chains) unchanged(name string, l *link) *link {
 		return nil
 	}
 	old := c.cfg.Before.links[name]
-	if old == nil || len(old.inner) > 0 || !reflect.DeepEqual(old.cfg, l.cfg) || !slices.Equal(old.parents, l.parents) {
+	if old == nil || !reflect.DeepEqual(old.cfg, l.cfg) || !slices.Equal(old.parents, l.parents) {
+		return nil
+	}
+	if sum, err := sumOf(l.cfg.File); len(old.inner) > 0 && (err != nil || sum != old.file) {
 		return nil
 	}
 	return old
+}
+
+func sumOf(path string) (sum [sha256.Size]byte, err error) {
+	if path == "" {
+		return sum, nil
+	}
+	data, err := os.ReadFile(path)
+	return sha256.Sum256(data), err
 }
 
 // Token returns the layer of a credential that is a token; nil for others.

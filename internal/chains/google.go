@@ -1,7 +1,7 @@
 package chains
 
 import (
-	"errors"
+	"fmt"
 
 	"github.com/longcase/longcase/fresh"
 	"github.com/longcase/longcase/fresh/aws"
@@ -64,9 +64,11 @@ func gceMetadata(l *link, p fresh.Policy) error {
 
 // externalAccount makes the chain that the file describes.
 func (c *Chains) externalAccount(l *link, p fresh.Policy) error {
-	if l.cfg.File == "" {
-		return errors.New("file is missing")
+	sum, err := sumOf(l.cfg.File)
+	if err != nil {
+		return fmt.Errorf("file: %w", err)
 	}
+	l.file = sum
 	chain, err := google.ExternalAccount(google.ExternalAccountConfig[aws.Keys]{
 		File: l.cfg.File, Scopes: l.cfg.Scopes, Policy: p, Getenv: c.cfg.Getenv,
 		AWS: google.AWSLayers[aws.Keys]{

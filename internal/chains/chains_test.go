@@ -1,0 +1,126 @@
+package chains
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/longcase/longcase/internal/config"
+)
+
+const account = `{
+  "type": "external_account", "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x",
+  "subject_token_type": "urn:ietf:params:oauth:token-type:jwt", "token_url": "https://sts.googleapis.com/v1/token",
+  "credential_source": {"file": "pod.jwt"}
+}`
+
+const before = `
+agent:
+  credentials:
+    pod: {kind: jwt-file, path: pod.jwt}
+    s3: {kind: aws-web-identity, from: pod, role_arn: "arn:aws:iam::123456789012:role/s3"}
+    audit: {kind: aws-assume-role, from: s3, role_arn: "arn:aws:iam::123456789012:role/audit"}
+    as-is: {kind: google-external-account, file: account.json}
+    script: {kind: exec, command: [vendor-cli]}
+`
+
+// load makes the chains of a file's text, on those of the file before.
+func load(t *testing.T, dir, text string, old *Chains) *Chains {
+	t.Helper()
+	file := filepath.Join(dir, "longcase.yaml")
+	write(t, file, text)
+	cfg, err := config.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := New(Config{Agent: cfg.Agent, Before: old, Getenv: os.Getenv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAReloadKeepsTheLeasesOfWhatDidNotChange(t *testing.T) {
+	tests := []struct {
+		name         string
+		from, to     string // in the file
+		account      string // what account.json holds afterwards
+		kept, gotNew []string
+	}{
+		{"nothing", "", "", account, []string{"pod", "s3", "audit", "as-is", "script"}, nil},
+		{"a leaf", "vendor-cli", "other-cli", account, []string{"pod", "s3", "audit", "as-is"}, []string{"script"}},
+		{"a root, and all that stands on it", "path: pod.jwt", "path: other.jwt", account, []string{"as-is", "script"}, []string{"pod", "s3", "audit"}},
+		{"the file that describes a chain", "", "", strings.Replace(account, "pod.jwt", "other.jwt", 1),
+			[]string{"pod", "s3", "audit", "script"}, []string{"as-is"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "account.json"), account)
+			old := load(t, dir, before, nil)
+			write(t, filepath.Join(dir, "account.json"), tt.account)
+			now := load(t, dir, strings.Replace(before, tt.from, tt.to, 1), old)
+			for _, name := range tt.kept {
+				if now.links[name] != old.links[name] {
+					t.Errorf("%s lost its lease", name)
+				}
+			}
+			for _, name := range tt.gotNew {
+				if now.links[name] == old.links[name] {
+					t.Errorf("%s is the old one", name)
+				}
+			}
+		})
+	}
+}
+
+func TestOnlyWhatIsNamedIsMade(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "longcase.yaml")
+	write(t, file, before) // without account.json
+	cfg, err := config.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := New(Config{Agent: cfg.Agent, Names: []string{"audit"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var made []string
+	for _, s := range c.Statuses() {
+		made = append(made, s.Layer)
+	}
+	if want := []string{"audit", "pod", "s3"}; !slices.Equal(made, want) {
+		t.Errorf("made %v, want %v", made, want)
+	}
+	if _, err = New(Config{Agent: cfg.Agent}); err == nil || !strings.Contains(err.Error(), "agent.credentials.as-is") {
+		t.Errorf("without its file: %v, want a refusal that names the credential", err)
+	}
+}
+
+func TestIDTokensAreBounded(t *testing.T) {
+	cfg := &config.Credential{Kind: "gce-metadata"}
+	l := &link{cfg: cfg}
+	if err := gceMetadata(l, (&Chains{}).policy("vm", config.Refresh{})); err != nil {
+		t.Fatal(err)
+	}
+	first := l.id.layer("https://a0.example.com")
+	for i := range maxAudiences + 10 {
+		l.id.layer("https://b" + strings.Repeat("x", i) + ".example.com")
+		if l.id.layer("https://a0.example.com") != first {
+			t.Fatal("the one asked for again and again was forgotten")
+		}
+	}
+	if n := len(l.id.layers); n > maxAudiences {
+		t.Errorf("%d layers, at most %d", n, maxAudiences)
+	}
+}
