@@ -272,19 +272,20 @@ func TestStateFilesThatAreRefused(t *testing.T) {
 		name string
 		make func(path string) error
 		want fresh.Reason
+		says string
 	}{
-		{"open to the group", func(p string) error { return os.WriteFile(p, good, 0o640) }, fresh.Misconfigured},
-		{"open to all", func(p string) error { return errors.Join(os.WriteFile(p, good, 0o600), os.Chmod(p, 0o604)) }, fresh.Misconfigured},
-		{"another client's", func(p string) error { return os.WriteFile(p, good, 0o600) }, fresh.Misconfigured},
-		{"a directory", func(p string) error { return os.Mkdir(p, 0o700) }, fresh.Misconfigured},
+		{"open to the group", func(p string) error { return os.WriteFile(p, good, 0o640) }, fresh.Misconfigured, "mode 0640"},
+		{"open to all", func(p string) error { return errors.Join(os.WriteFile(p, good, 0o600), os.Chmod(p, 0o604)) }, fresh.Misconfigured, "mode 0604"},
+		{"another client's", func(p string) error { return os.WriteFile(p, good, 0o600) }, fresh.Misconfigured, "another client"},
+		{"a directory", func(p string) error { return os.Mkdir(p, 0o700) }, fresh.Misconfigured, "is not a file"},
 		{"a link", func(p string) error {
 			return errors.Join(os.WriteFile(p+"2", good, 0o600), os.Symlink(p+"2", p))
-		}, fresh.Unavailable},
-		{"empty", func(p string) error { return os.WriteFile(p, nil, 0o600) }, fresh.Malformed},
-		{"cut off", func(p string) error { return os.WriteFile(p, good[:10], 0o600) }, fresh.Malformed},
-		{"of another version", func(p string) error { return os.WriteFile(p, []byte(`{"version":2,"of":"x"}`), 0o600) }, fresh.Malformed},
-		{"a link in the place of the lock", func(p string) error { return os.Symlink("/dev/null", p+".lock") }, fresh.Unavailable},
-		{"in no directory", func(p string) error { return os.RemoveAll(filepath.Dir(p)) }, fresh.Unavailable},
+		}, fresh.Unavailable, "read"},
+		{"empty", func(p string) error { return os.WriteFile(p, nil, 0o600) }, fresh.Malformed, "is damaged"},
+		{"cut off", func(p string) error { return os.WriteFile(p, good[:10], 0o600) }, fresh.Malformed, "is damaged"},
+		{"of another version", func(p string) error { return os.WriteFile(p, []byte(`{"version":2,"of":"x"}`), 0o600) }, fresh.Malformed, "another version"},
+		{"a link in the place of the lock", func(p string) error { return os.Symlink("/dev/null", p+".lock") }, fresh.Unavailable, "locked"},
+		{"in no directory", func(p string) error { return os.RemoveAll(filepath.Dir(p)) }, fresh.Unavailable, "locked"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -293,8 +294,8 @@ func TestStateFilesThatAreRefused(t *testing.T) {
 			if err := tt.make(file); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := fetch(t, Refresh(d.config(), State{File: file, Seed: text("seed")})); !isReason(err, tt.want) || len(d.requests()) != 0 {
-				t.Errorf("%v, want %s", err, tt.want)
+			if _, err := fetch(t, Refresh(d.config(), State{File: file, Seed: text("seed")})); !isReason(err, tt.want) || !strings.Contains(err.Error(), tt.says) || len(d.requests()) != 0 {
+				t.Errorf("%v, want %s, %q", err, tt.want, tt.says)
 			}
 		})
 	}
@@ -394,5 +395,17 @@ func TestAnEndedAnswerIsKeptForItsRefreshTokenOnly(t *testing.T) {
 	}
 	if rec := stored(t, state.File); rec.Refresh != "next" || rec.Access != nil {
 		t.Errorf("the state is %+v", rec)
+	}
+}
+
+func TestWhatIsLeftOfASharedToken(t *testing.T) {
+	a := access{Life: time.Minute, Expires: start.Add(time.Minute)}
+	for at, want := range map[time.Duration]time.Duration{
+		0: time.Minute, 20 * time.Second: 40 * time.Second, time.Minute: 0, time.Hour: 0,
+		-time.Second: 0, -time.Hour: 0, // the clock was set back: nobody knows
+	} {
+		if got := a.left(start.Add(at)); got != want {
+			t.Errorf("after %s %s are left, want %s", at, got, want)
+		}
 	}
 }

@@ -51,7 +51,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // heal renews the lease that resp refused and repeats r. Where either cannot be
-// done, resp is the answer.
+// done, or the new token is the old one, resp is the answer.
 func (t *Transport) heal(r *http.Request, resp *http.Response, refused fresh.Lease[fresh.Token]) (*http.Response, error) {
 	if !t.Layer.Invalidate(refused) {
 		return resp, nil
@@ -61,7 +61,7 @@ func (t *Transport) heal(r *http.Request, resp *http.Response, refused fresh.Lea
 		return resp, nil
 	}
 	lease, err := t.lease(r)
-	if err != nil || lease.Generation == refused.Generation {
+	if err != nil || lease.Value == refused.Value {
 		if body != nil {
 			_ = body.Close()
 		}

@@ -21,6 +21,7 @@ import (
 type mint struct {
 	made atomic.Int64
 	fail atomic.Bool
+	same bool // always "t1"
 	kind string
 }
 
@@ -28,7 +29,11 @@ func (m *mint) fetch(context.Context, time.Time) (fresh.Credential[fresh.Token],
 	if m.fail.Load() {
 		return fresh.Credential[fresh.Token]{}, fresh.Fail(fresh.Unavailable, "the mint is closed")
 	}
-	return fresh.Credential[fresh.Token]{Value: fresh.Token{Value: fmt.Sprintf("t%d", m.made.Add(1)), Type: m.kind}, Life: time.Hour}, nil
+	value := fmt.Sprintf("t%d", m.made.Add(1))
+	if m.same {
+		value = "t1"
+	}
+	return fresh.Credential[fresh.Token]{Value: fresh.Token{Value: value, Type: m.kind}, Life: time.Hour}, nil
 }
 
 // shop takes the tokens that were not refused, and notes what was sent to it.
@@ -255,6 +260,7 @@ func TestWhatIsNotRepeated(t *testing.T) {
 		{"a renewal that fails", func(_ *http.Request, s *shop, m *mint) {
 			s.refuse = func(w http.ResponseWriter, r *http.Request) { m.fail.Store(true); challenge(401)(w, r) }
 		}, "[Bearer t1 order]", 401, 1},
+		{"a renewal that brings the same token", func(_ *http.Request, _ *shop, m *mint) { m.same = true }, "[Bearer t1 order]", 401, 2},
 		{"a second refusal", func(_ *http.Request, s *shop, _ *mint) {
 			s.refuse = func(w http.ResponseWriter, r *http.Request) {
 				s.mu.Lock()
