@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/longcase/longcase/fresh"
 	"github.com/longcase/longcase/fresh/aws"
@@ -78,6 +79,9 @@ func jwtFile(l *link, p fresh.Policy) error {
 
 func program(l *link, p fresh.Policy) error {
 	cfg := command.Config{Argv: l.cfg.Command, Format: command.Format(l.cfg.Format), Timeout: l.cfg.Timeout}
+	if cfg.Timeout != 0 {
+		p.Timeout = cfg.Timeout + time.Second // the program's own time ends first, and its error says more
+	}
 	if l.cfg.Gives() == config.AWSKeys {
 		l.keys = fresh.New(command.Keys(cfg, newKeys), p)
 		return cfg.Check()

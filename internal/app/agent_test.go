@@ -1,0 +1,105 @@
+package app
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/longcase/longcase/internal/agent"
+	"github.com/longcase/longcase/internal/chains"
+	"github.com/longcase/longcase/internal/config"
+)
+
+func TestTheExamplePublishesWhatTheAgentTakes(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "longcase.yaml")
+	write(t, file, config.Example, 0o600)
+	cfg, err := config.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := chains.New(chains.Config{Agent: cfg.Agent, Names: published(cfg.Agent), Getenv: os.Getenv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := make([]agent.Publication, len(cfg.Agent.Publish))
+	for i, p := range cfg.Agent.Publish {
+		if list[i], err = publication(c, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, err := agent.New(agent.Config{Publish: list, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range agentListeners(cfg.Agent) {
+		if a.Handler(at) == nil {
+			t.Errorf("nothing is published on %s", at)
+		}
+	}
+}
+
+// agentFile publishes what a script prints, with one line to change.
+const agentFile = `
+agent:
+  listen: 127.0.0.1:0
+  credentials:
+    keys: {kind: exec, command: [SCRIPT], format: aws}
+  publish:
+    - {credential: keys, as: aws-container, token_file: token}
+`
+
+func TestAReloadAsksForNothingThatDidNotChange(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	dir := t.TempDir()
+	runs, script, file := filepath.Join(dir, "runs"), filepath.Join(dir, "keys.sh"), filepath.Join(dir, "longcase.yaml")
+	write(t, script, "#!/bin/sh\necho run >> "+runs+"\n"+
+		`echo '{"Version":1,"AccessKeyId":"AKIAEXAMPLE","SecretAccessKey":"s","SessionToken":"t","Expiration":"`+
+		time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+"\"}'\n", 0o700)
+	text := strings.Replace(agentFile, "SCRIPT", script, 1)
+	write(t, file, text, 0o600)
+	s := start(t, file)
+	defer s.stop(t)
+	if got := s.container(t, dir); got != "AKIAEXAMPLE" {
+		t.Fatalf("before: %q", got)
+	}
+	write(t, file, text+"  allow_uid: [65533]\n", 0o600)
+	s.hangup(t, "msg=reloaded")
+	if got := s.container(t, dir); got != "AKIAEXAMPLE" {
+		t.Errorf("after the reload: %q", got)
+	}
+	ran, err := os.ReadFile(runs)
+	if err != nil || strings.Count(string(ran), "run") != 1 {
+		t.Errorf("the script ran %d times, want once: %v", strings.Count(string(ran), "run"), err)
+	}
+}
+
+// container asks for the keys as a container's SDK does, and returns their id.
+func (s *server) container(t *testing.T, dir string) string {
+	t.Helper()
+	secret, err := os.ReadFile(filepath.Join(dir, "token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/container/keys", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", string(secret))
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	defer resp.Body.Close()
+	var keys struct{ AccessKeyId string } //nolint:revive // AWS's spelling
+	if err := json.NewDecoder(resp.Body).Decode(&keys); err != nil {
+		t.Fatal(resp.Status, err)
+	}
+	return keys.AccessKeyId
+}
