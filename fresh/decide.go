@@ -12,8 +12,8 @@ const (
 	maxLife    = 10 * 365 * 24 * time.Hour // a longer one is taken for this
 	maxFast    = 26 * time.Hour            // a host further ahead than this is not believed to be wrong
 	minRecheck = 100 * time.Millisecond
-	maxAgree   = 5 * time.Second           // an exchange that took longer proves little of the clocks
-	maxDrift   = time.Second // the two clocks may part so far before a schedule is drawn again
+	maxAgree   = 5 * time.Second // an exchange that took longer proves little of the clocks
+	maxDrift   = time.Second     // the two clocks may part so far before a schedule is drawn again
 	longest    = time.Duration(1<<63 - 1)
 )
 

@@ -1,6 +1,7 @@
 package fresh
 
 import (
+	"context"
 	"errors"
 	"math"
 	"testing"
@@ -109,7 +110,7 @@ func TestWindows(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := tt.policy.withDefaults().plan(zero, tt.life, tt.random)
 			ahead, buffer := s.end.Mono-s.ahead.Mono, s.end.Mono-s.must.Mono
-			if (ahead - tt.ahead).Abs() > time.Microsecond || (buffer - tt.buffer).Abs() > time.Microsecond {
+			if (ahead-tt.ahead).Abs() > time.Microsecond || (buffer-tt.buffer).Abs() > time.Microsecond {
 				t.Errorf("ahead %s and buffer %s before the end, want %s and %s", ahead, buffer, tt.ahead, tt.buffer)
 			}
 		})
@@ -311,6 +312,24 @@ func TestGuardDoublesUntilItIsCalm(t *testing.T) {
 	now = now.Add(11 * time.Minute)
 	if !g.allow(now, time.Hour) || g.pause != sec {
 		t.Errorf("after eleven minutes of calm the pause is %s, want to begin anew", g.pause)
+	}
+}
+
+// A caller that decided to renew when another's renewal landed finds that lease.
+func TestLateBoarderBeginsNothing(t *testing.T) {
+	calls := 0
+	l := New(func(context.Context, time.Time) (Credential[int], error) {
+		calls++
+		return Credential[int]{Value: calls, Life: time.Hour}, nil
+	}, Policy{})
+	before := Now()
+	if _, err := l.Get(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, now := range []token.Instant{before, Now()} {
+		if f, err := l.board(now, true); f != nil || err != nil || calls != 1 {
+			t.Errorf("board = %v, %v after %d calls, want nothing to do", f, err, calls)
+		}
 	}
 }
 

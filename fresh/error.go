@@ -1,7 +1,6 @@
 package fresh
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -108,9 +107,4 @@ func wishOf(err error) time.Duration {
 		return e.RetryAfter
 	}
 	return 0
-}
-
-// isContext reports whether err says only that a context ended.
-func isContext(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

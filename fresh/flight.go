@@ -102,7 +102,7 @@ func (l *Layer[T]) fly(f *flight[T]) {
 	defer cancel()
 	late := time.AfterFunc(l.policy.Timeout+l.policy.Timeout/8, func() { l.abandon(f) })
 	defer late.Stop()
-	o := outcome[T]{err: Fail(Panicked, "the provider ended its goroutine"), sent: l.clock.now()}
+	o := outcome[T]{err: Fail(Panicked, "the provider ended its goroutine")}
 	defer func() { l.land(f, o) }()
 	o = l.renew(ctx)
 	if l.again(f, o) {
@@ -120,13 +120,13 @@ func (l *Layer[T]) renew(ctx context.Context) outcome[T] {
 	better, err := b.replace(ctx)
 	switch {
 	case err != nil && b.of.depth() < l.level:
-		o.err = &parental{b.of, err}
+		o.err = &parental{b.of, err, ctx.Err() != nil}
 		return o
 	case err != nil, !better:
 		return o
 	}
 	if o = l.attempt(ctx); o.err != nil {
-		if b := blamed(o.err); b != nil {
+		if b := blamed(o.err); b != nil && b.of != node(l) {
 			b.invalidate()
 		}
 	}
@@ -135,16 +135,17 @@ func (l *Layer[T]) renew(ctx context.Context) outcome[T] {
 
 // attempt fetches once. A panic of the provider is an error of this layer.
 func (l *Layer[T]) attempt(ctx context.Context) (o outcome[T]) {
-	o.sent = l.clock.now()
+	begin := func() time.Time {
+		o.sent = l.clock.now()
+		l.stats.fetches.Add(1)
+		return o.sent.Wall
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			o.err = Fail(Panicked, "the provider panicked: %s", about(p))
 		}
-		if _, ok := o.err.(*parental); !ok { //nolint:errorlint // ours, not wrapped
-			l.stats.fetches.Add(1)
-		}
 	}()
-	o.credential, o.err = l.fetch(ctx, o.sent.Wall)
+	o.credential, o.err = l.fetch(ctx, begin)
 	return o
 }
 
@@ -280,7 +281,7 @@ func (l *Layer[T]) backoff(err error, now token.Instant) time.Duration {
 	}
 	if p, ok := err.(*parental); ok { //nolint:errorlint // ours, not wrapped
 		l.failure.by, l.failure.retry = p.by, now
-		if isContext(p.err) {
+		if p.late {
 			l.failure.retry = now.Add(l.policy.after(1, life, 0, 0))
 		}
 		next := last(l.failure.retry, p.by.nextTry())

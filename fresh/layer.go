@@ -38,7 +38,7 @@ type Layer[T comparable] struct {
 	wrong   error // why this layer can never work
 	level   int
 	parents []node
-	fetch   Root[T]
+	fetch   func(ctx context.Context, begin func() time.Time) (Credential[T], error) // begin is called when nothing is waited for any more
 
 	mu         sync.Mutex // guards what follows, and every Store to held
 	flight     *flight[T] // the renewal under way
@@ -81,17 +81,19 @@ func hold[T comparable](lease Lease[T], s schedule) *held[T] {
 
 // New returns a layer that stands on no other.
 func New[T comparable](fetch Root[T], policy Policy) *Layer[T] {
-	return newLayer(nil, fetch, policy)
+	return newLayer(nil, func(ctx context.Context, begin func() time.Time) (Credential[T], error) {
+		return fetch(ctx, begin())
+	}, policy)
 }
 
 // From returns a layer whose renewals take a lease of parent.
 func From[P, T comparable](parent *Layer[P], fetch Fetch[P, T], policy Policy) *Layer[T] {
-	return newLayer([]node{parent}, func(ctx context.Context, now time.Time) (Credential[T], error) {
+	return newLayer([]node{parent}, func(ctx context.Context, begin func() time.Time) (Credential[T], error) {
 		from, err := of(ctx, parent)
 		if err != nil {
 			return Credential[T]{}, err
 		}
-		return fetch(ctx, from, now)
+		return fetch(ctx, from, begin())
 	}, policy)
 }
 
@@ -99,7 +101,7 @@ func From[P, T comparable](parent *Layer[P], fetch Fetch[P, T], policy Policy) *
 // as a subject token and an actor token (RFC 8693).
 func Join[P, Q, T comparable](first *Layer[P], second *Layer[Q],
 	fetch func(ctx context.Context, first Lease[P], second Lease[Q], now time.Time) (Credential[T], error), policy Policy) *Layer[T] {
-	return newLayer([]node{first, second}, func(ctx context.Context, now time.Time) (Credential[T], error) {
+	return newLayer([]node{first, second}, func(ctx context.Context, begin func() time.Time) (Credential[T], error) {
 		one, err := of(ctx, first)
 		if err != nil {
 			return Credential[T]{}, err
@@ -108,7 +110,7 @@ func Join[P, Q, T comparable](first *Layer[P], second *Layer[Q],
 		if err != nil {
 			return Credential[T]{}, err
 		}
-		return fetch(ctx, one, two, now)
+		return fetch(ctx, one, two, begin())
 	}, policy)
 }
 
@@ -118,22 +120,24 @@ func of[P comparable](ctx context.Context, parent *Layer[P]) (Lease[P], error) {
 	if err == nil {
 		return lease, nil
 	}
-	if isContext(err) && ctx.Err() != nil {
+	late := ctx.Err() != nil
+	if late {
 		err = &Error{Reason: Unavailable, Detail: "waited too long for " + parent.name(), Err: err}
 	}
-	return lease, &parental{parent, err}
+	return lease, &parental{parent, err, late}
 }
 
 // parental is the failure of a parent, met by a child.
 type parental struct {
-	by  node
-	err error
+	by   node
+	err  error
+	late bool // the parent had not failed, but the child's time was up
 }
 
 func (p *parental) Error() string { return p.err.Error() }
 func (p *parental) Unwrap() error { return p.err }
 
-func newLayer[T comparable](parents []node, fetch Root[T], policy Policy) *Layer[T] {
+func newLayer[T comparable](parents []node, fetch func(context.Context, func() time.Time) (Credential[T], error), policy Policy) *Layer[T] {
 	l := &Layer[T]{policy: policy.withDefaults(), clock: clock{policy.Now}, parents: parents, fetch: fetch}
 	wrong := policy.Check()
 	for _, p := range parents {

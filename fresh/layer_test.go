@@ -18,14 +18,17 @@ func TestManyCallersAtAnExpiryAreOneCallPerLayer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var h host
 		const life = 10 * time.Minute
-		sources := []*source{{name: "a", life: life}, {name: "b", life: life}, {name: "c", life: life}}
+		const takes = 50 * time.Millisecond
+		sources := []*source{{name: "a", life: life, takes: takes}, {name: "b", life: life, takes: takes}, {name: "c", life: life, takes: takes}}
 		policy := fresh.Policy{Now: h.now}
 		a := fresh.New(sources[0].fetch, policy)
 		b := fresh.From(a, sources[1].from(nil), policy)
 		c := fresh.From(b, sources[2].from(nil), policy)
-		for round := range 5 {
-			for _, s := range sources {
-				s.tell(func() { s.takes = 50 * time.Millisecond })
+		for round := range 6 {
+			if round == 3 { // then renewals land while callers are still coming
+				for _, s := range sources {
+					s.tell(func() { s.takes = 0 })
+				}
 			}
 			values, errs := crowd(c, 10_000)
 			if len(values) != 1 || errs != nil {

@@ -62,7 +62,7 @@ func (p Policy) withDefaults() Policy {
 	or(&p.Buffer, 0.05)
 	or(&p.Jitter, 0.10)
 	p.Name = cmp.Or(p.Name, "credential")
-	p.Timeout = cmp.Or(p.Timeout, 30*time.Second)
+	p.Timeout = min(cmp.Or(p.Timeout, 30*time.Second), maxLife)
 	p.Backoff = cmp.Or(p.Backoff, time.Second)
 	p.MaxWait = cmp.Or(p.MaxWait, 30*time.Second)
 	if p.Rand == nil {

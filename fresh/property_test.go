@@ -152,10 +152,13 @@ func (w *world) span(from, to time.Duration) time.Duration {
 
 // stir sets the wall by an hour or has the machine sleep. No two clocks can tell
 // a wall that was set back from a machine that slept in between, so all layers
-// look at them before the next time; Run does that each minute.
+// look at them before the next time, as Run does each minute, and no fetch sees
+// two such things.
 func (w *world) stir() {
-	for _, l := range w.layers {
-		l.Status()
+	for _, s := range w.services {
+		if s.busy() {
+			return
+		}
 	}
 	switch {
 	case w.rng.IntN(2) == 0:
@@ -233,6 +236,16 @@ func (w *world) well(i int) {
 			w.layers[i].Invalidate(lease)
 		}
 	}
+}
+
+// busy reports whether a fetch is under way that has seen a clock stirred, and
+// that those under way see one now.
+func (s *service) busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	busy := s.under > 0 && s.stirred
+	s.stirred = true
+	return busy
 }
 
 func (w *world) calls() (n int64) {

@@ -65,8 +65,9 @@ type service struct {
 	wish     time.Duration
 	cured    chan struct{} // closed when the fault is over
 	current  credential
-	revoked  int // every serial up to this one
+	revoked  int           // every serial up to this one
 	under    int           // fetches under way
+	stirred  bool          // a clock was stirred meanwhile
 	patient  token.Instant // no fetch before
 	calls    int
 	restless *time.Timer
@@ -96,6 +97,7 @@ func (s *service) enter() (began token.Instant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls++
+	s.stirred = false
 	if s.under++; s.under > 1 {
 		s.w.violate("layer %d has %d fetches under way", s.index, s.under)
 	}
@@ -262,7 +264,11 @@ func newWorld(seed uint64, c control) *world {
 // add adds a layer on none, one or two of those there are.
 func (w *world) add(i int) {
 	life := time.Duration(math.Exp(w.rng.Float64()*math.Log(86400)) * float64(time.Second))
-	s := &service{w: w, index: i, style: style(w.rng.IntN(int(styles))), life: life, latency: 1000 + time.Duration(w.rng.Float64()*float64(min(life/20, 400*time.Millisecond)))}
+	kind := style(w.rng.IntN(int(styles)))
+	if kind != stated {
+		life = max(life, 20*time.Second) // Date has whole seconds: where this host's clock is wrong, shorter ends cannot be told
+	}
+	s := &service{w: w, index: i, style: kind, life: life, latency: 1000 + time.Duration(w.rng.Float64()*float64(min(life/20, 400*time.Millisecond)))}
 	b := &book{w: w, layer: i}
 	jitter := rand.New(rand.NewPCG(w.seed, uint64(i)))
 	policy := fresh.Policy{Name: fmt.Sprint("layer", i), Now: w.read, Rand: jitter.Float64, Observe: b.note}
