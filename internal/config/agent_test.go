@@ -138,6 +138,8 @@ func TestChains(t *testing.T) {
 		{"a token endpoint instead of an issuer", "o: {kind: oauth2, endpoint: https://i.test/token, client: c, secret: {file: s}, audience: a}", ""},
 		{"neither issuer nor endpoint", "o: {kind: oauth2, client: c, secret: {file: s}, audience: a}", "issuer is missing: kind oauth2 needs it"},
 		{"an issuer that is called is a URL", "o: {kind: device, issuer: idp, client: c}", `issuer "idp" is not an https URL`},
+		{"a self-signed token of a day", "o: {kind: self-signed, issuer: service-a, audience: a, key: {file: k}, lifetime: 2h}",
+			"agent.credentials.lifetime is 2h: a self-signed token lives whole seconds, 1h at most"},
 		{"an issuer that only signs is any name", "o: {kind: self-signed, issuer: service-a, audience: a, key: {file: k}}", ""},
 		{"a token type nobody knows", "p: {kind: jwt-file, path: p}, g: {kind: google-sts, from: p, audience: a, subject_token_type: jwd}", `"jwd" is not a token type`},
 		{"a container's URL twice", "c: {kind: aws-container, url: http://127.0.0.1:1, endpoint: http://127.0.0.1:1}", "has a url and an endpoint"},

@@ -63,6 +63,10 @@ func (l *loader) meaning(c *Credential, a *Agent) {
 		}
 	case "aws-container":
 		l.container(c)
+	case "self-signed":
+		if c.Lifetime > time.Hour || c.Lifetime%time.Second != 0 {
+			l.wrong(&c.Lifetime, "1h", "agent.credentials.lifetime is %s: a self-signed token lives whole seconds, 1h at most", formatDuration(c.Lifetime))
+		}
 	case "exec":
 		if l.empty(&c.Command) {
 			l.wrong(&c.Command, "", "agent.credentials.command is empty: name the program")
