@@ -296,8 +296,7 @@ func TestBlameOfAForeignLayer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		aside := &source{name: "x", life: time.Hour}
 		other := fresh.New(aside.fetch, fresh.Policy{Name: "other"})
-		var l *fresh.Layer[fresh.Token]
-		l = fresh.New(func(ctx context.Context, _ time.Time) (fresh.Credential[fresh.Token], error) {
+		l := fresh.New(func(ctx context.Context, _ time.Time) (fresh.Credential[fresh.Token], error) {
 			x, err := other.Get(ctx)
 			if err == nil && x.Value.Value == "x1" {
 				err = fresh.Blame(x, errors.New("401"))
@@ -349,7 +348,7 @@ func TestJoinBlamesOneOfTwo(t *testing.T) {
 
 func TestBlameOfNothingIsTheError(t *testing.T) {
 	err := errors.New("x")
-	if fresh.Blame(fresh.Lease[fresh.Token]{}, err) != err || fresh.Blame(get(t, warm(t, fresh.Policy{})), nil) != nil {
+	if got := fresh.Blame(fresh.Lease[fresh.Token]{}, err); fmt.Sprintf("%T", got) != fmt.Sprintf("%T", err) || !errors.Is(got, err) || fresh.Blame(get(t, warm(t, fresh.Policy{})), nil) != nil {
 		t.Error("Blame made something of nothing")
 	}
 }

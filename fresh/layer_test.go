@@ -106,7 +106,7 @@ func TestManyCallersWhileTheServiceIsDown(t *testing.T) {
 				t.Fatalf("%d calls within a backoff of %d s, want 1", n, wait)
 			}
 			var e *fresh.Error
-			if !errors.As(errs[0], &e) || e.Next.Sub(time.Now()).Abs() > 3*time.Millisecond || !strings.Contains(e.Error(), "role: connection refused; next attempt at ") {
+			if !errors.As(errs[0], &e) || time.Until(e.Next).Abs() > 3*time.Millisecond || !strings.Contains(e.Error(), "role: connection refused; next attempt at ") {
 				t.Fatalf("the error %q does not say that the next attempt is now", errs[0])
 			}
 			time.Sleep(2 * time.Millisecond)

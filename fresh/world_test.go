@@ -164,10 +164,10 @@ func (s *service) answer() fresh.Credential[credential] {
 		s.current = credential{s.index, s.current.serial + 1, now.Add(s.life).UnixNano()}
 	}
 	c := fresh.Credential[credential]{Value: s.current}
-	switch {
-	case s.fault == empty:
+	switch s.fault {
+	case empty:
 		c.Value = credential{}
-	case s.fault == late:
+	case late:
 		c.Value.end = now.Add(-time.Second).UnixNano()
 	}
 	if s.style == stated && s.fault != late {
@@ -231,7 +231,6 @@ type world struct {
 	services []*service
 	layers   []*fresh.Layer[credential]
 	books    []*book
-	stirred  time.Time // the last time a clock was stirred
 
 	gets atomic.Int64
 	mu   sync.Mutex
@@ -367,7 +366,8 @@ func (b *book) expect(e fresh.Event) {
 		}
 	case fresh.Failed:
 		b.failing = true
-		if own, parents := e.Err.(*fresh.Error), (*fresh.Error)(nil); !errors.As(own.Err, &parents) || parents.Layer == "" {
+		var own, parents *fresh.Error
+		if errors.As(e.Err, &own) && (!errors.As(own.Err, &parents) || parents.Layer == "") {
 			s.wait(e.Wait)
 		}
 	case fresh.Unchanged:
