@@ -119,17 +119,16 @@ func (r *refresher) renew(ctx context.Context, rec record) (fresh.Credential[fre
 	if rec.Refresh == "" {
 		return none, signIn("%s", firstOf(rec.Refused, "there is no refresh token yet"))
 	}
-	if err := r.settle(ctx, rec); err != nil {
-		return none, err
-	}
 	form := r.cfg.form("refresh_token")
 	form.Set("refresh_token", rec.Refresh)
-	sent := r.cfg.Now()
-	q, err := r.prepare(ctx, tokenOf, form, sent)
+	q, err := r.prepare(ctx, tokenOf, form, r.cfg.Now())
 	if err != nil {
 		return none, err
 	}
-	before := rec
+	if err := r.settle(ctx, rec); err != nil { // last: what comes before may take long
+		return none, err
+	}
+	before, sent := rec, r.cfg.Now()
 	if rec.Tried.IsZero() {
 		rec.Tried = sent
 	}
