@@ -55,3 +55,20 @@ func TestIncident0BehindTheAgent(t *testing.T) {
 	calls := p.keepCalling(asPool, 100*time.Millisecond, func() bool { return s.signers() > expiries && sessions() > expiries })
 	t.Logf("%d calls, %d keys, %d sessions", calls, s.signers(), sessions())
 }
+
+// Our own provider with the same file, as the program runs it: by the command,
+// and published.
+func TestIncident0WithTheFileInTheAgent(t *testing.T) {
+	t.Parallel()
+	s := newSky(t, clouds.AWSConfig{SessionLife: 400 * time.Millisecond, RoleLife: 600 * time.Millisecond}, short)
+	a := newAgent(t, s, "pool: {kind: google-external-account, file: "+s.externalAccount(s.AWSURL)+"}", "- {credential: pool, as: gce-metadata, project: project}")
+	p := converse(t, task{Scopes: []string{cloudAll}, API: s.GoogleURL + "/api/orders"}, []string{"GCE_METADATA_HOST=" + strings.TrimPrefix(a.URL, "http://")}, goClient("google")...)
+	p.keepCalling(asPool, 200*time.Millisecond, func() bool { return s.signers() > 4 })
+	for range 3 {
+		r := longcase(t, "", "token", "get", "pool", "-c", a.file)
+		who, err := bearer(t.Context(), s.GoogleURL+"/api/orders", strings.TrimSpace(r.stdout))
+		if who != asPool {
+			t.Errorf("token get exits %d, and its token is answered for %q: %v %s", r.code, who, err, r.stderr)
+		}
+	}
+}

@@ -25,9 +25,9 @@ const (
 // everything is an agent with a chain per cloud, published in every form.
 const (
 	everyCredential = instanceRole + `
-google: {kind: google-sts, from: role, audience: "` + pool + `", endpoint: GOOGLE, region: ` + region + `}
-mail: {kind: google-impersonate, from: google, service_account: ` + mail + `, endpoint: GOOGLE, lifetime: 6s}
-vault: {kind: azure-imds, resource: "` + vault + `", endpoint: AZURE}
+google: {kind: google-sts, from: role, audience: "` + pool + `", endpoint: GOOGLE, region: ` + region + `, refresh: {ahead: 50%}}
+mail: {kind: google-impersonate, from: google, service_account: ` + mail + `, endpoint: GOOGLE, lifetime: 6s, refresh: {ahead: 50%}}
+vault: {kind: azure-imds, resource: "` + vault + `", endpoint: AZURE, refresh: {ahead: 50%}}
 pod: {kind: jwt-file, path: DIR/pod.jwt}
 `
 	everyPublication = `

@@ -135,6 +135,17 @@ func (s *sky) calls(name string) (all, refused int) {
 	return all, refused
 }
 
+// callers counts the different keys that AWS saw live signatures of.
+func (s *sky) callers() int {
+	seen := map[string]bool{}
+	for _, c := range s.AWS.Log() {
+		if c.Name == clouds.GetCallerIdentity && c.Status == http.StatusOK {
+			seen[c.Credential] = true
+		}
+	}
+	return len(seen)
+}
+
 // presented lists what was presented for a call, in order.
 func (s *sky) presented(name string) (ids []string) {
 	for _, c := range s.AWS.Log() {
