@@ -20,7 +20,7 @@ type program struct {
 	name    string
 	in      io.WriteCloser
 	answers chan reply
-	said    bytes.Buffer // stderr
+	said    bytes.Buffer // stderr; to be read when it has ended
 }
 
 // reply is one line of a program.
@@ -74,7 +74,7 @@ func converse(t *testing.T, what task, env []string, command ...string) *program
 		}
 	})
 	if r := p.ask(encode(t, what)); !r.Ready {
-		t.Fatalf("%s does not start: %s\n%s", p.name, r.Error, p.said.String())
+		t.Fatalf("%s does not start: %s", p.name, r.Error)
 	}
 	return p
 }

@@ -117,6 +117,7 @@ func TestUnmodifiedClients(t *testing.T) {
 	pod := s.keepPod(t)
 	a := newAgent(t, s, strings.ReplaceAll(everyCredential, "DIR/pod.jwt", pod), everyPublication)
 	a.files()
+	a.hideCredentials()
 	for _, c := range s.clients(t) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -159,6 +160,32 @@ func (a *agent) files() {
 			"command": binary + " credential google pod -c " + a.file, "timeout_millis": 20000,
 		}},
 	}))
+}
+
+// hideCredentials keeps what the agent hands out just now out of its log.
+func (a *agent) hideCredentials() {
+	t := a.process.t
+	key, err := os.ReadFile(filepath.Join(a.dir, "container.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(path, header, value string) answer {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set(header, value)
+		return send(t, r)
+	}
+	keys := get("/container/role", "Authorization", strings.TrimSpace(string(key)))
+	google := get("/computeMetadata/v1/instance/service-accounts/default/token", "Metadata-Flavor", "Google")
+	azure := get("/metadata/identity/oauth2/token?api-version=2018-02-01&resource="+vault, "Metadata", "true")
+	for _, secret := range []string{keys.text("SecretAccessKey"), keys.text("Token"), google.text("access_token"), azure.text("access_token")} {
+		if secret == "" {
+			t.Fatalf("nothing to hide: %s %s %s", keys.body, google.body, azure.body)
+		}
+		a.hide(secret)
+	}
 }
 
 // keepPod keeps a pod's JWT in a file as the kubelet does, until the test ends.

@@ -103,6 +103,28 @@ func TestIncident1WithoutLongcase(t *testing.T) {
 	}
 }
 
+// The cure without a change to the program: it takes its keys from the agent.
+func TestIncident1BehindTheAgent(t *testing.T) {
+	t.Parallel()
+	r, endpoint := newRace(t)
+	a := newAgent(t, r.sky, `
+pod: {kind: jwt-file, path: `+r.file+`}
+role: {kind: aws-web-identity, from: pod, role_arn: "`+orders+`", session_name: pod, region: `+region+`, endpoint: "`+endpoint+`"}
+`, `- {credential: role, as: aws-container, token_file: DIR/container.token}`)
+	p := converse(t, task{STS: r.AWSURL, Region: region}, []string{
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI=" + a.URL + "/container/role",
+		"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=" + filepath.Join(a.dir, "container.token"),
+	}, goClient("aws")...)
+	for range 3 {
+		if r := p.call(); r.Who != orderly {
+			t.Errorf("the call is answered for %q: %s", r.Who, r.Error)
+		}
+	}
+	if sent := r.presented(clouds.WebIdentity); !slices.Equal(sent, []string{"jwt-1", "jwt-2"}) {
+		t.Errorf("sent %q, want jwt-1 and jwt-2", sent)
+	}
+}
+
 func TestIncident1WithOurProvider(t *testing.T) {
 	t.Parallel()
 	r, endpoint := newRace(t)
