@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -148,6 +149,39 @@ func TestRunAtRestIsQuiet(t *testing.T) {
 			t.Errorf("%d looks at the clock in half an hour", n)
 		}
 	})
+}
+
+// By the real clocks, with as many hands as there are: for the race detector, and
+// for what no bubble has.
+func TestManyHands(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	a, b := &source{name: "a", life: 60 * time.Millisecond}, &source{name: "b", life: 25 * time.Millisecond}
+	d := &diary{}
+	la := fresh.New(a.fetch, fresh.Policy{Observe: d.note})
+	lb := fresh.From(la, b.from(nil), fresh.Policy{Observe: d.note})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var all sync.WaitGroup
+	all.Go(func() { _ = lb.Run(ctx) })
+	for hand := range 8 {
+		all.Go(func() {
+			l := []*fresh.Layer[fresh.Token]{la, lb}[hand%2]
+			for i := 0; ctx.Err() == nil; i++ {
+				before := time.Now()
+				lease, err := l.Get(ctx)
+				if err == nil && !lease.Expires.After(before) {
+					t.Errorf("%v handed out what was over for %s", l, before.Sub(lease.Expires))
+				}
+				if i%1000 == hand {
+					l.Invalidate(lease)
+					if lb.Status().Renewals > uint64(long(2000)) {
+						cancel()
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestObserverMayAskTheLayer(t *testing.T) {

@@ -1,0 +1,5 @@
+//go:build !race
+
+package fresh_test
+
+const slow = 1
