@@ -62,7 +62,7 @@ var house = map[string][]string{
 }
 
 // pure names the rooms that decide and do nothing else.
-var pure = []string{"token", "discovery", "verify", "verify/early", "fresh", "issuer/pages"}
+var pure = []string{"token", "discovery", "verify", "verify/early", "fresh", "issuer/pages", "internal/agent/render", "internal/plan"}
 
 // owners names the only rooms that may import what is heavy or has effects.
 var owners = map[string][]string{
