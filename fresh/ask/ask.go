@@ -20,8 +20,10 @@ import (
 )
 
 const (
-	timeout = 20 * time.Second // of one request; a renewal may need several
-	maxBody = 1 << 20
+	timeout   = 20 * time.Second // of one request; a renewal may need several
+	maxBody   = 1 << 20
+	maxHeader = 64 << 10
+	maxWait   = 5 * time.Minute // of Retry-After
 )
 
 // Direct is for services of this machine and its link, such as metadata
@@ -33,7 +35,7 @@ var Default = client(http.ProxyFromEnvironment)
 
 func client(proxy func(*http.Request) (*url.URL, error)) *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.Proxy, t.MaxIdleConnsPerHost = proxy, 4
+	t.Proxy, t.MaxIdleConnsPerHost, t.MaxResponseHeaderBytes = proxy, 4, maxHeader
 	return &http.Client{Transport: t, Timeout: timeout, CheckRedirect: noRedirect}
 }
 
@@ -47,10 +49,13 @@ type Answer struct {
 	Date   time.Time // the service's clock; zero: it did not say, or a cache answered
 }
 
-// Do sends req and reads the answer, whatever its status. what names the service
-// in errors: "the metadata service". The error is ctx's or a *fresh.Error.
+// Do sends req and reads the answer, whatever its status; a redirect is one, also
+// with a client that would follow it. what names the service in errors: "the
+// metadata service". The error is ctx's or a *fresh.Error.
 func Do(c *http.Client, req *http.Request, what string) (Answer, error) {
-	resp, err := c.Do(req)
+	unled := *c
+	unled.CheckRedirect = noRedirect
+	resp, err := unled.Do(req)
 	if err != nil {
 		return Answer{}, unreachable(req.Context(), what, err)
 	}
@@ -69,7 +74,8 @@ func Do(c *http.Client, req *http.Request, what string) (Answer, error) {
 	return a, nil
 }
 
-// unreachable drops the URL of a *url.Error: it may hold a query.
+// unreachable drops the URL of a *url.Error, which may hold a query, and shortens
+// what the service itself put into the rest.
 func unreachable(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return ctx.Err()
@@ -78,8 +84,14 @@ func unreachable(ctx context.Context, what string, err error) error {
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	return &fresh.Error{Reason: fresh.Unavailable, Detail: what + " cannot be reached", Err: err}
+	return &fresh.Error{Reason: fresh.Unavailable, Detail: what + " cannot be reached", Err: brief{err}}
 }
+
+// brief is an error in few words: net/http quotes an answer that is not HTTP.
+type brief struct{ error }
+
+func (b brief) Error() string { return printable(b.error.Error()) }
+func (b brief) Unwrap() error { return b.error }
 
 // OK is nil for status 200, else the refusal as an error. said is the service's
 // own words, if any; they are shortened and stripped of what does not print.
@@ -98,14 +110,14 @@ func (a Answer) OK(what, said string) error {
 	return &fresh.Error{Reason: reason, Detail: detail, RetryAfter: a.retryAfter()}
 }
 
-// retryAfter reads Retry-After (RFC 9110 section 10.2.3), at most 5 min.
+// retryAfter reads Retry-After (RFC 9110 section 10.2.3), at most maxWait.
 func (a Answer) retryAfter() time.Duration {
 	v := a.Header.Get("Retry-After")
 	if s, err := strconv.Atoi(v); err == nil && s > 0 {
-		return min(time.Duration(s)*time.Second, 5*time.Minute)
+		return time.Duration(min(s, int(maxWait/time.Second))) * time.Second
 	}
 	if at, err := http.ParseTime(v); err == nil && !a.Date.IsZero() {
-		return min(max(at.Sub(a.Date), 0), 5*time.Minute)
+		return min(max(at.Sub(a.Date), 0), maxWait)
 	}
 	return 0
 }

@@ -3,6 +3,7 @@ package ask
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -31,13 +32,48 @@ func serve(t *testing.T, f http.HandlerFunc) string {
 
 func TestARedirectIsAnAnswer(t *testing.T) {
 	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the request went elsewhere") })
-	url := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect) })
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect)
+	})
 	a, err := get(t, t.Context(), url)
 	if err != nil || a.Status != http.StatusTemporaryRedirect {
 		t.Errorf("Do = %d, %v", a.Status, err)
 	}
 	if err := a.OK("the service", ""); !errors.Is(err, fresh.Refused) {
 		t.Errorf("OK = %v, want Refused", err)
+	}
+}
+
+func TestAClientOfTheCallersFollowsNoRedirectEither(t *testing.T) {
+	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the request went elsewhere") })
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect)
+	})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader("client_assertion=secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err := Do(&http.Client{Transport: Direct.Transport}, req, "the service"); err != nil || a.Status != http.StatusTemporaryRedirect {
+		t.Errorf("Do = %d, %v", a.Status, err)
+	}
+}
+
+// What is no HTTP comes back in the errors of net/http, all of it.
+func TestAServiceThatSpeaksNoHTTPIsShortened(t *testing.T) {
+	for name, said := range map[string]string{"a line": strings.Repeat("x", 50_000) + "\r\n\r\n", "a header": "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n"} {
+		url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = conn.Write([]byte(said))
+			_ = conn.Close()
+		})
+		_, err := get(t, t.Context(), url)
+		if text := fmt.Sprint(err); !errors.Is(err, fresh.Unavailable) || len(text) > 400 {
+			t.Errorf("%s: an error of %d bytes, %.80s", name, len(text), text)
+		}
 	}
 }
 
@@ -79,6 +115,7 @@ func TestARefusalSaysHowLongToWait(t *testing.T) {
 		{"a date, by the service's own clock", 429, date.Add(90 * time.Second).Format(http.TimeFormat), fresh.Unavailable, 90 * time.Second},
 		{"a date that has passed", 429, date.Add(-time.Hour).Format(http.TimeFormat), fresh.Unavailable, 0},
 		{"absurdly long", 503, "99999999", fresh.Unavailable, 5 * time.Minute},
+		{"longer than every duration", 503, "9223372037", fresh.Unavailable, 5 * time.Minute},
 		{"beyond every number", 503, "99999999999999999999", fresh.Unavailable, 0},
 		{"nonsense", 500, "soon", fresh.Unavailable, 0},
 		{"a refusal", 403, "", fresh.Refused, 0},
