@@ -159,6 +159,12 @@ func ask(a *Agent, method, target string, headers ...string) *http.Response {
 }
 
 func askAs(a *Agent, uid uint32, method, target string, headers ...string) *http.Response {
+	w := httptest.NewRecorder()
+	a.Handler(listen).ServeHTTP(w, request(uid, method, target, headers...))
+	return w.Result()
+}
+
+func request(uid uint32, method, target string, headers ...string) *http.Request {
 	r := httptest.NewRequest(method, target, nil)
 	r.Host = "127.0.0.1:4620"
 	for i := 0; i < len(headers); i += 2 {
@@ -168,9 +174,7 @@ func askAs(a *Agent, uid uint32, method, target string, headers ...string) *http
 		}
 		r.Header.Add(headers[i], headers[i+1])
 	}
-	w := httptest.NewRecorder()
-	a.Handler(listen).ServeHTTP(w, r.WithContext(from(r.Context(), uid)))
-	return w.Result()
+	return r.WithContext(from(r.Context(), uid))
 }
 
 func from(ctx context.Context, uid uint32) context.Context {

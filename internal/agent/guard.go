@@ -85,9 +85,31 @@ func no(status int, why Refusal, format string, args ...any) *refusal {
 	return &refusal{status, why, fmt.Sprintf(format, args...)}
 }
 
+// Guard lets next answer only whom the agent itself would answer, whatever is
+// asked. Its server must be Bound.
+func (a *Agent) Guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, refused := a.admitCaller(r); refused != nil {
+			a.refused("", "", refused.why)
+			write(w, plainly(refused))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // admit decides who may ask at all, before what is asked. It returns the peer's
 // uid.
 func (a *Agent) admit(r *http.Request) (uint32, *refusal) {
+	uid, refused := a.admitCaller(r)
+	if refused != nil {
+		return 0, refused
+	}
+	return uid, admitShape(r)
+}
+
+// admitCaller decides by the connection, and by whose name is asked for.
+func (a *Agent) admitCaller(r *http.Request) (uint32, *refusal) {
 	c, ok := r.Context().Value(callerKey{}).(caller)
 	if !ok {
 		return 0, no(http.StatusForbidden, ByPeer, "%v", errUnbound)
@@ -99,10 +121,7 @@ func (a *Agent) admit(r *http.Request) (uint32, *refusal) {
 	if refused != nil {
 		return 0, refused
 	}
-	if refused := admitOrigin(r, c.local); refused != nil {
-		return 0, refused
-	}
-	return uid, admitShape(r)
+	return uid, admitOrigin(r, c.local)
 }
 
 func (a *Agent) admitPeer(c caller) (uint32, *refusal) {

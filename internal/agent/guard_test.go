@@ -145,6 +145,9 @@ func TestNoFormAnswersWhatAPageOrAProxySends(t *testing.T) {
 	}
 	for _, g := range guards {
 		t.Run(g.name, func(t *testing.T) {
+			if got := behindGuard(a, g.with...); got != g.status {
+				t.Errorf("the guard answers %d, want %d", got, g.status)
+			}
 			for _, to := range targets {
 				resp := ask(a, to[0], to[1], append(append([]string{}, to[2:]...), g.with...)...)
 				if said := body(resp); resp.StatusCode != g.status || (g.status != 200 && strings.Contains(said, "hush")) {
@@ -153,6 +156,13 @@ func TestNoFormAnswersWhatAPageOrAProxySends(t *testing.T) {
 			}
 		})
 	}
+}
+
+// behindGuard is the status of something that is no form's, guarded.
+func behindGuard(a *Agent, headers ...string) int {
+	w := httptest.NewRecorder()
+	a.Guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, request(uint32(os.Geteuid()), http.MethodGet, "/health", headers...))
+	return w.Code
 }
 
 func secretText(t *testing.T, a *Agent, f Form) string {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -135,7 +136,18 @@ func levelOf(k fresh.Kind) slog.Level {
 	return slog.LevelInfo
 }
 
-// ready says whether each published credential is in hand.
+var errNotInHand = errors.New("not every one is in hand: readyz of the agent or the console says which")
+
+// credentialsReadyOrNot is credentialsReady without names and reasons.
+func (s *shift) credentialsReadyOrNot() error {
+	if s.credentialsReady() != nil {
+		return errNotInHand
+	}
+	return nil
+}
+
+// credentialsReady says whether each published credential, and all it stands on,
+// is in hand.
 func (s *shift) credentialsReady() error {
 	for _, status := range s.chains.Statuses() {
 		if status.Generation == 0 {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -102,4 +103,46 @@ func (s *server) container(t *testing.T, dir string) string {
 		t.Fatal(resp.Status, err)
 	}
 	return keys.AccessKeyId
+}
+
+// Why a credential is missing is told to those who may have it, and to whoever
+// looks after the process.
+func TestReadyzNamesCredentialsOnlyToThoseWhoMayAsk(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "longcase.yaml")
+	write(t, file, `
+gate: {listen: 127.0.0.1:0, accept: [{issuer: "http://127.0.0.1:1", audience: https://b.example}]}
+agent:
+  listen: 127.0.0.1:0
+  credentials: {hush: {kind: jwt-file, path: missing.jwt}}
+  publish: [{credential: hush, as: gce-metadata}]
+console: {listen: 127.0.0.1:0}
+`, 0o600)
+	s := start(t, file)
+	defer s.stop(t)
+	for _, tt := range []struct {
+		name, room, path, host string
+		status                 int
+		names                  bool
+	}{
+		{"curl by the same user", "agent", "readyz", "", 503, true},
+		{"the same, whether it lives", "agent", "healthz", "", 200, false},
+		{"a page whose name was rebound", "agent", "readyz", "evil.example.com", 403, false},
+		{"a page whose name was rebound, whether it lives", "agent", "healthz", "evil.example.com", 403, false},
+		{"whoever reaches the gate", "gate", "readyz", "", 503, false},
+		{"who looks after the process", "console", "readyz", "", 503, true},
+	} {
+		url := regexp.MustCompile("listening " + tt.room + ` (\S+)`).FindStringSubmatch(s.log.String())[1]
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/.longcase/"+tt.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = tt.host
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said := readAll(t, resp); resp.StatusCode != tt.status || strings.Contains(said, "hush") != tt.names {
+			t.Errorf("%s: %d %q", tt.name, resp.StatusCode, said)
+		}
+	}
 }

@@ -27,9 +27,8 @@ type check struct {
 	err  func() error
 }
 
-// withHealth answers /.longcase/healthz and /.longcase/readyz before next sees
-// the request.
-func withHealth(next http.Handler, checks []check) http.Handler {
+// healthOf answers /.longcase/healthz and /.longcase/readyz.
+func healthOf(checks []check) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.longcase/healthz", func(w http.ResponseWriter, r *http.Request) {
 		writeHealth(w, http.StatusOK, map[string]any{"status": "ok"})
@@ -39,12 +38,17 @@ func withHealth(next http.Handler, checks []check) http.Handler {
 		writeHealth(w, status, body)
 	})
 	mux.HandleFunc("/.longcase/", http.NotFound)
+	return mux
+}
+
+// withHealth has health answer below /.longcase/, before next sees the request.
+func withHealth(next, health http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/.longcase/") {
 			if r.ContentLength != 0 { // nobody reads a body here, so nobody waits for one
 				_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
 			}
-			mux.ServeHTTP(w, r)
+			health.ServeHTTP(w, r)
 			return
 		}
 		next.ServeHTTP(w, r)

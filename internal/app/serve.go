@@ -166,7 +166,7 @@ func (h *house) open(cfg *config.Config) error {
 func (h *house) listen(cfg *config.Config, s *shift) error {
 	var errs []error
 	for _, p := range places(cfg) {
-		r := &room{place: p, handler: newSwap(withHealth(s.handler(p), s.checks()))}
+		r := &room{place: p, handler: newSwap(s.handler(p))}
 		h.rooms = append(h.rooms, r)
 		errs = append(errs, r.open(h.log))
 	}
@@ -274,7 +274,7 @@ func (h *house) reload(ctx context.Context) error {
 	next.start(ctx)
 	next.settle(ctx, settleTime)
 	for _, r := range h.rooms {
-		r.handler.set(withHealth(next.handler(r.place), next.checks()))
+		r.handler.set(next.handler(r.place))
 		r.tls.Store(certificates[r.key()])
 	}
 	h.shift.Store(next)

@@ -188,8 +188,17 @@ func (s *shift) settle(ctx context.Context, bound time.Duration) {
 	}
 }
 
-// handler is what a room answers with.
+// handler is what a room answers with, its health included. The agent tells
+// nothing, this neither, to whom it would not give a credential.
 func (s *shift) handler(p place) http.Handler {
+	health := healthOf(s.checks(p.room))
+	if p.room == roomAgent {
+		health = s.agent.Guard(health)
+	}
+	return withHealth(s.behind(p), health)
+}
+
+func (s *shift) behind(p place) http.Handler {
 	switch p.room {
 	case roomIssuer:
 		return s.issuer.Handler()
@@ -202,8 +211,10 @@ func (s *shift) handler(p place) http.Handler {
 	}
 }
 
-// checks are the lines of readyz.
-func (s *shift) checks() []check {
+// checks are the lines of readyz on a room's listener. What credentials are
+// called, and why one is missing, is not for whoever reaches the issuer or the
+// gate.
+func (s *shift) checks(room string) []check {
 	var all []check
 	if s.issuer != nil {
 		all = append(all, check{"store", s.house.storeReady}, check{"keys", s.ring.Ready}, check{"issuer", s.issuer.Ready})
@@ -212,7 +223,11 @@ func (s *shift) checks() []check {
 		all = append(all, check{"gate", s.gate.Ready})
 	}
 	if s.agent != nil {
-		all = append(all, check{"credentials", s.credentialsReady})
+		ready := s.credentialsReady
+		if room == roomIssuer || room == roomGate {
+			ready = s.credentialsReadyOrNot
+		}
+		all = append(all, check{"credentials", ready})
 	}
 	return all
 }
