@@ -63,7 +63,7 @@ func (z *azure) give(ctx context.Context, c call, one resource, say func(*refusa
 		return a
 	}
 	asked := c.URL.Query().Get("resource")
-	return answer{status: http.StatusOK, kind: jsonText, body: render.Azure(t, asked, one.p.Account, c.now), from: &one.p}
+	return answer{status: http.StatusOK, kind: jsonText, body: render.Azure(t, asked, one.p.Account, z.agent.cfg.Now()), from: &one.p}
 }
 
 // azureIMDS answers as the instance metadata service (Microsoft Entra, "How to

@@ -45,7 +45,7 @@ func (cs *containers) answer(ctx context.Context, c call) answer {
 		a.header, a.from = after, &one.p
 		return a
 	}
-	return answer{status: http.StatusOK, kind: jsonText, body: render.Container(k, c.now), from: &one.p}
+	return answer{status: http.StatusOK, kind: jsonText, body: render.Container(k, cs.agent.cfg.Now()), from: &one.p}
 }
 
 // awsFault is a refusal as the SDKs of AWS read it.

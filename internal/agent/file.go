@@ -22,7 +22,7 @@ const (
 // within these bounds. A look costs nothing when nothing is new.
 const (
 	oftenest = 100 * time.Millisecond
-	rarest   = 15 * time.Second
+	rarest   = time.Second     // no timer runs while the machine sleeps, and a clock may be set
 	endless  = 5 * time.Second // between looks at what has no end
 	afterNo  = time.Second     // after a failure
 )
@@ -77,7 +77,11 @@ func (f *file) look(ctx context.Context) time.Duration {
 	if ctx.Err() != nil {
 		return 0
 	}
-	if err == nil && (string(data) != f.holds || !f.untouched()) {
+	switch {
+	case err != nil:
+	case string(data) == f.holds && f.untouched():
+		f.end = end // it moves when a clock is set
+	default:
 		err = f.put(data, end)
 	}
 	if err == nil {

@@ -139,6 +139,37 @@ func TestAFileGoesWhenItsCredentialEnds(t *testing.T) {
 	}
 }
 
+// A clock that is set back moves the end of what is in hand, and the file goes
+// by that: the layer has counted what is left of it.
+func TestAClockThatIsSetBackKeepsNoFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		wall := &clock{now: began}
+		tick := func(d time.Duration) { time.Sleep(d); wall.forward(d); synctest.Wait() }
+		get := func(context.Context) (render.Token, error) {
+			left := time.Minute - time.Since(began)
+			if left <= 0 {
+				return render.Token{}, fresh.Fail(fresh.Unavailable, "down")
+			}
+			return render.Token{Value: "first", Expires: wall.Now().Add(left)}, nil
+		}
+		a := prepared(t, Config{Publish: []Publication{{Form: File, Name: "tok", Bearer: get, Path: path}}, Now: wall.Now})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- a.Run(ctx) }()
+		defer func() { cancel(); <-done }()
+		tick(time.Second)
+		wall.forward(-time.Hour)
+		for range 61 {
+			tick(time.Second)
+		}
+		if said := read(t, path); said != "" {
+			t.Errorf("a second after its end the file holds %q", said)
+		}
+	})
+}
+
 func TestWhatAFileHolds(t *testing.T) {
 	keys := func(context.Context) (render.Keys, error) {
 		return render.Keys{AccessKeyID: "AKID", SecretAccessKey: "sec/ret", SessionToken: "ses+s=", Expires: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)}, nil

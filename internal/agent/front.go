@@ -15,7 +15,7 @@ const patience = 20 * time.Second
 type call struct {
 	*http.Request
 	uid uint32
-	now time.Time
+	now time.Time // when it came; a credential may be waited for since
 }
 
 // answer is what to write. Exactly one of from and refused is set where it

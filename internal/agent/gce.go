@@ -116,7 +116,7 @@ func (g *gce) leaf(ctx context.Context, c call, what string) answer {
 	case "scopes":
 		return g.scopeList(ctx)
 	case "token":
-		return g.token(ctx, c)
+		return g.token(ctx)
 	case "identity":
 		return g.identity(ctx, c)
 	}
@@ -159,7 +159,7 @@ func (g *gce) scopes(ctx context.Context) ([]string, *answer) {
 	return []string{allScopes}, nil
 }
 
-func (g *gce) token(ctx context.Context, c call) answer {
+func (g *gce) token(ctx context.Context) answer {
 	if g.p.Bearer == nil {
 		return plainly(no(http.StatusNotFound, ByNotFound, "%s has identity tokens only", g.p.Name))
 	}
@@ -169,7 +169,7 @@ func (g *gce) token(ctx context.Context, c call) answer {
 		a.header, a.from = after, &g.p
 		return a
 	}
-	return answer{status: http.StatusOK, kind: jsonText, body: render.GoogleToken(t, c.now), from: &g.p}
+	return answer{status: http.StatusOK, kind: jsonText, body: render.GoogleToken(t, g.agent.cfg.Now()), from: &g.p}
 }
 
 // identity answers with an identity token for the audience asked for. Its format

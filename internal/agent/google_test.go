@@ -149,3 +149,28 @@ func TestGooglesOwnClientLivesOnTheAgent(t *testing.T) {
 		t.Errorf("the client is not on GCE: %v", err)
 	}
 }
+
+// What is told is how long a token lives from the answer on, not from the
+// request: a renewal may have been waited for between the two.
+func TestALifeIsToldFromTheAnswerOn(t *testing.T) {
+	for target, headers := range map[string][]string{
+		gceDefault + "token": {"Metadata-Flavor", "Google"},
+		azurePath + "?api-version=2018-02-01&resource=https://vault.azure.net": {"Metadata", "true"},
+	} {
+		wall := &clock{now: start}
+		slow := func(ctx context.Context) (render.Token, error) {
+			wall.forward(15 * time.Second)
+			return someToken(ctx)
+		}
+		a := prepared(t, Config{Now: wall.Now, Publish: []Publication{
+			{Form: GCEMetadata, Name: "mail", Listen: listen, Bearer: slow},
+			{Form: AzureIMDS, Name: "vm", Listen: listen, Bearer: slow, Resource: "https://vault.azure.net"},
+		}})
+		var said struct {
+			In json.Number `json:"expires_in"`
+		}
+		if err := json.NewDecoder(ask(a, http.MethodGet, target, headers...).Body).Decode(&said); err != nil || said.In != "3585" {
+			t.Errorf("%s: a token with 3585 s to live is told to have %s: %v", target, said.In, err)
+		}
+	}
+}

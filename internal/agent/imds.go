@@ -83,7 +83,7 @@ func (m *imds) read(ctx context.Context, c call) answer {
 	case path == imdsRoles:
 		return text(m.p.Name)
 	case path == imdsRoles+"/"+m.p.Name:
-		return m.role(ctx, c.now)
+		return m.role(ctx)
 	case path == imdsZone && m.p.Region != "":
 		return text(m.p.Region + "a")
 	case path == imdsRegion && m.p.Region != "":
@@ -92,14 +92,14 @@ func (m *imds) read(ctx context.Context, c call) answer {
 	return plainly(no(http.StatusNotFound, ByNotFound, "nothing is published at this path"))
 }
 
-func (m *imds) role(ctx context.Context, now time.Time) answer {
+func (m *imds) role(ctx context.Context) answer {
 	k, no, after := m.agent.keys(ctx, m.p)
 	if no != nil {
 		a := awsFault(no)
 		a.header, a.from = after, &m.p
 		return a
 	}
-	return answer{status: http.StatusOK, kind: jsonText, body: render.InstanceRole(k, now), from: &m.p}
+	return answer{status: http.StatusOK, kind: jsonText, body: render.InstanceRole(k, m.agent.cfg.Now()), from: &m.p}
 }
 
 // keys gets live keys, or the refusal to say.
