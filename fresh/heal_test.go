@@ -346,6 +346,33 @@ func TestJoinBlamesOneOfTwo(t *testing.T) {
 	})
 }
 
+func TestWhatTheRepetitionBlamesIsRenewedByTheNextAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := &source{name: "a", life: time.Hour}, &source{name: "b", life: time.Hour}
+		la, lb := fresh.New(a.fetch, fresh.Policy{}), fresh.New(b.fetch, fresh.Policy{})
+		calls := 0
+		l := fresh.Join(la, lb, func(_ context.Context, one, two fresh.Lease[fresh.Token], _ time.Time) (fresh.Credential[fresh.Token], error) {
+			calls++
+			none, refusal := fresh.Credential[fresh.Token]{}, fresh.Fail(fresh.Refused, "401")
+			switch {
+			case one.Value.Value == "a1":
+				return none, fresh.Blame(one, refusal)
+			case two.Value.Value == "b1":
+				return none, fmt.Errorf("the actor: %w", fresh.Blame(two, refusal))
+			}
+			return fresh.Credential[fresh.Token]{Value: bearer("c"), Life: time.Hour}, nil
+		}, fresh.Policy{})
+		if _, err := l.Get(t.Context()); !errors.Is(err, fresh.Refused) || calls != 2 {
+			t.Errorf("%v after %d calls, want a refusal after 2", err, calls)
+		}
+		time.Sleep(time.Second)
+		get(t, l)
+		if na, nb := a.since(), b.since(); na != 2 || nb != 2 || calls != 3 {
+			t.Errorf("%d, %d and %d calls, want 2, 2 and 3", na, nb, calls)
+		}
+	})
+}
+
 func TestBlameOfNothingIsTheError(t *testing.T) {
 	err := errors.New("x")
 	if got := fresh.Blame(fresh.Lease[fresh.Token]{}, err); fmt.Sprintf("%T", got) != fmt.Sprintf("%T", err) || !errors.Is(got, err) || fresh.Blame(get(t, warm(t, fresh.Policy{})), nil) != nil {

@@ -187,6 +187,16 @@ func TestCancellationEndsOneCaller(t *testing.T) {
 	})
 }
 
+func TestLifeCountsFromTheFetchNotFromTheWaitForTheParent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := &source{name: "a", life: time.Hour, takes: 10 * time.Second}, &source{name: "b", life: 20 * time.Second, takes: time.Second}
+		l := fresh.From(fresh.New(a.fetch, fresh.Policy{}), b.from(nil), fresh.Policy{})
+		if left := time.Until(get(t, l).Expires); left != 19*time.Second {
+			t.Errorf("%s left, want 19 s", left)
+		}
+	})
+}
+
 func TestProviderThatDoesNotReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
