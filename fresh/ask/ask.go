@@ -57,13 +57,13 @@ func Do(c *http.Client, req *http.Request, what string) (Answer, error) {
 	unled.CheckRedirect = noRedirect
 	resp, err := unled.Do(req)
 	if err != nil {
-		return Answer{}, unreachable(req.Context(), what, err)
+		return Answer{}, Unreachable(req.Context(), what, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case err != nil:
-		return Answer{}, unreachable(req.Context(), what, err)
+		return Answer{}, Unreachable(req.Context(), what, err)
 	case len(body) > maxBody:
 		return Answer{}, fresh.Fail(fresh.Malformed, "%s answered more than %d bytes", what, maxBody)
 	}
@@ -74,9 +74,9 @@ func Do(c *http.Client, req *http.Request, what string) (Answer, error) {
 	return a, nil
 }
 
-// unreachable drops the URL of a *url.Error, which may hold a query, and shortens
-// what the service itself put into the rest.
-func unreachable(ctx context.Context, what string, err error) error {
+// Unreachable is err, of an http.Client, as Do says it: without the URL, which may
+// hold a query, and with little of what the service itself put into the rest.
+func Unreachable(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return ctx.Err()
 	}
@@ -94,13 +94,14 @@ func (b brief) Error() string { return printable(b.error.Error()) }
 func (b brief) Unwrap() error { return b.error }
 
 // OK is nil for status 200, else the refusal as an error. said is the service's
-// own words, if any; they are shortened and stripped of what does not print.
-func (a Answer) OK(what, said string) error {
+// own words, if any; they are shortened and stripped of what does not print, and
+// of the secrets that were sent: some services repeat them.
+func (a Answer) OK(what, said string, secrets ...string) error {
 	if a.Status == http.StatusOK {
 		return nil
 	}
 	detail := fmt.Sprintf("%s answered %d", what, a.Status)
-	if said = printable(said); said != "" {
+	if said = printable(without(said, secrets)); said != "" {
 		detail += ": " + said
 	}
 	reason := fresh.Refused
@@ -128,6 +129,17 @@ func (a Answer) JSON(what string, v any) error {
 		return fresh.Fail(fresh.Malformed, "%s answered what is not the JSON it should be", what)
 	}
 	return nil
+}
+
+// without is s with each secret left out. One of a few bytes is a word that
+// may be anything.
+func without(s string, secrets []string) string {
+	for _, secret := range secrets {
+		if len(secret) >= 8 {
+			s = strings.ReplaceAll(s, secret, "[secret]")
+		}
+	}
+	return s
 }
 
 func printable(s string) string {

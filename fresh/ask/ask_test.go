@@ -135,6 +135,14 @@ func TestARefusalSaysHowLongToWait(t *testing.T) {
 	}
 }
 
+func TestARefusalDoesNotRepeatWhatWasSent(t *testing.T) {
+	secret := strings.Repeat("eyJ", 200)
+	err := Answer{Status: 401}.OK("the service", "the token "+secret+" of you is over, "+secret, "", "you", secret)
+	if want := "the service answered 401: the token [secret] of you is over, [secret]"; err == nil || err.Error() != want {
+		t.Errorf("OK = %v, want %s", err, want)
+	}
+}
+
 func TestTheDateOfACacheIsNotTheServices(t *testing.T) {
 	age := ""
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {

@@ -114,7 +114,7 @@ func (r *retryer) GetAttemptToken(ctx context.Context) (func(error) error, error
 // refused is the request whose keys a service did not take; nil for every other
 // error.
 func refused(err error) *http.Request {
-	if read(err).blames(expiredKeys...) {
+	if read(err).blamesKeys(time.Now()) {
 		return request(err)
 	}
 	return nil

@@ -45,19 +45,19 @@ func Container(cfg ContainerConfig) fresh.Root[Keys] {
 		if wrong != nil {
 			return fresh.Credential[Keys]{}, misconfigured(wrong)
 		}
-		a, err := cfg.ask(ctx)
+		authorization, err := cfg.authorization()
 		if err != nil {
 			return fresh.Credential[Keys]{}, err
 		}
-		return containerKeys(a)
+		a, err := cfg.ask(ctx, authorization)
+		if err != nil {
+			return fresh.Credential[Keys]{}, err
+		}
+		return containerKeys(a, authorization)
 	}
 }
 
-func (c ContainerConfig) ask(ctx context.Context) (ask.Answer, error) {
-	authorization, err := c.authorization()
-	if err != nil {
-		return ask.Answer{}, err
-	}
+func (c ContainerConfig) ask(ctx context.Context, authorization string) (ask.Answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL, nil)
 	if err != nil {
 		return ask.Answer{}, fresh.Fail(fresh.Misconfigured, "%.200q is not a URL", c.URL)
@@ -86,7 +86,7 @@ func (c ContainerConfig) authorization() (string, error) {
 	return v, nil
 }
 
-func containerKeys(a ask.Answer) (fresh.Credential[Keys], error) {
+func containerKeys(a ask.Answer, authorization string) (fresh.Credential[Keys], error) {
 	if a.Status != http.StatusOK {
 		var said struct{ Code, Message string }
 		_ = json.Unmarshal(a.Body, &said)
@@ -94,7 +94,7 @@ func containerKeys(a ask.Answer) (fresh.Credential[Keys], error) {
 		if a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden {
 			hint = "it does not take the authorization token"
 		}
-		return fresh.Credential[Keys]{}, refusal(a, containerService, strings.TrimSpace(said.Code+" "+said.Message), hint)
+		return fresh.Credential[Keys]{}, refusal(a, containerService, strings.TrimSpace(said.Code+" "+said.Message), hint, authorization)
 	}
 	d, err := parseDocument(containerService, a.Body)
 	if err != nil {

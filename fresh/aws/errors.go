@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
@@ -51,16 +50,21 @@ func read(err error) said {
 // blames reports whether the service's code is one of these.
 func (s said) blames(codes ...string) bool { return slices.Contains(codes, s.code) }
 
-// failure is the error of a provider.
-func (s said) failure(ctx context.Context, now time.Time) error {
+// blamesKeys reports whether other keys may help. RequestExpired is said of keys
+// that ended and of clocks that disagree.
+func (s said) blamesKeys(now time.Time) bool {
+	return s.blames(expiredKeys...) && (s.code != "RequestExpired" || s.clock(now) == "")
+}
+
+// failure is the error of a provider. secrets were sent: STS repeats the session
+// token in the canonical string of a signature that does not match.
+func (s said) failure(ctx context.Context, now time.Time, secrets ...string) error {
 	var own *fresh.Error
 	switch {
-	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return ctx.Err()
 	case errors.As(s.err, &own):
 		return own
 	case s.answer.Status == 0:
-		return &fresh.Error{Reason: fresh.Unavailable, Detail: service + " cannot be reached", Err: unaddressed(s.err)}
+		return ask.Unreachable(ctx, service, s.err)
 	case s.answer.Status == http.StatusOK:
 		return fresh.Fail(fresh.Malformed, "%s answered what is not the XML it should be", service)
 	}
@@ -69,7 +73,7 @@ func (s said) failure(ctx context.Context, now time.Time) error {
 		words += ": " + s.message
 	}
 	var e *fresh.Error
-	if err := s.answer.OK(service, words); !errors.As(err, &e) {
+	if err := s.answer.OK(service, words, secrets...); !errors.As(err, &e) {
 		return err
 	}
 	if s.blames(throttled...) || s.blames("InvalidIdentityToken") && s.says("verification key") {
@@ -93,13 +97,4 @@ func (s said) clock(now time.Time) string {
 		return fmt.Sprintf(" (this host's clock is %v behind the service's: check NTP here)", -ahead)
 	}
 	return ""
-}
-
-// unaddressed drops what a *url.Error says round its cause.
-func unaddressed(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err
-	}
-	return err
 }

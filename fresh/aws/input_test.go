@@ -163,11 +163,12 @@ func TestContainerAnswers(t *testing.T) {
 	for _, a := range append([]answer{
 		{"without an end", 200, `{"AccessKeyId":"a","SecretAccessKey":"SECRET"}`, nil, nil, ""},
 		{"its own words", 400, `{"code":"NoSuchRole","message":"try another"}`, nil, fresh.Refused, "NoSuchRole try another"},
+		{"the token comes back", 401, `{"message":"SECRETTOKEN is over"}`, nil, fresh.Refused, "[secret] is over"},
 		{"truncated", 200, `{"AccessKeyId":"a"`, nil, fresh.Malformed, "JSON"},
 	}, busy...) {
 		t.Run(a.name, func(t *testing.T) {
 			url, client := serve(t, answering(a.status, a.body, a.header...))
-			c, err := aws.Container(aws.ContainerConfig{URL: url, HTTP: client})(t.Context(), time.Now())
+			c, err := aws.Container(aws.ContainerConfig{URL: url, Token: "SECRETTOKEN", HTTP: client})(t.Context(), time.Now())
 			a.check(t, err)
 			if err == nil && c.Recheck != 5*time.Minute {
 				t.Errorf("keys without an end are asked for again after %v", c.Recheck)

@@ -109,8 +109,8 @@ func visible(s string) bool {
 }
 
 // refusal is a service's answer other than 200 as an error, with a word of ours.
-func refusal(a ask.Answer, what, said, hint string) error {
-	err := a.OK(what, said)
+func refusal(a ask.Answer, what, said, hint string, secrets ...string) error {
+	err := a.OK(what, said, secrets...)
 	var e *fresh.Error
 	if errors.As(err, &e) && hint != "" {
 		e.Detail += " (" + hint + ")"

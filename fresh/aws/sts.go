@@ -105,10 +105,11 @@ func AssumeRole(cfg RoleConfig) fresh.Fetch[Keys, Keys] {
 		})
 		if err != nil {
 			said := read(err)
-			if said.blames(expiredKeys...) {
-				return fresh.Credential[Keys]{}, fresh.Blame(from, said.failure(ctx, now))
+			err = said.failure(ctx, now, keys.SecretAccessKey, keys.SessionToken)
+			if said.blamesKeys(now) {
+				err = fresh.Blame(from, err)
 			}
-			return fresh.Credential[Keys]{}, said.failure(ctx, now)
+			return fresh.Credential[Keys]{}, err
 		}
 		return taken(out.Credentials, out.ResultMetadata)
 	}
@@ -131,10 +132,11 @@ func WebIdentity(cfg RoleConfig) fresh.Fetch[fresh.Token, Keys] {
 		})
 		if err != nil {
 			said := read(err)
+			err = said.failure(ctx, now, from.Value.Value)
 			if said.blames("ExpiredTokenException", "ExpiredToken") || said.blames("InvalidIdentityToken") && said.says("expired") {
-				return fresh.Credential[Keys]{}, fresh.Blame(from, said.failure(ctx, now))
+				err = fresh.Blame(from, err)
 			}
-			return fresh.Credential[Keys]{}, said.failure(ctx, now)
+			return fresh.Credential[Keys]{}, err
 		}
 		return taken(out.Credentials, out.ResultMetadata)
 	}

@@ -66,12 +66,15 @@ func TestAssumeRoleAnswers(t *testing.T) {
 		{answer{"keys unknown, by its other name", 403, stsError("UnrecognizedClientException", "invalid"), nil, fresh.Refused, ""}, true},
 		{answer{"clock ahead", 403, stsError("SignatureDoesNotMatch", "Signature not yet current"), past(20 * time.Minute), fresh.Refused, "ahead of the service's: check NTP here"}, false},
 		{answer{"clock behind", 403, stsError("RequestTimeTooSkewed", "too skewed"), past(-20 * time.Minute), fresh.Refused, "behind the service's: check NTP here"}, false},
+		{answer{"clock behind, as a request that expired", 400, stsError("RequestExpired", "the date stamp"), past(-20 * time.Minute), fresh.Refused, "behind the service's: check NTP here"}, false},
+		{answer{"keys ended, as a request that expired", 400, stsError("RequestExpired", "Request has expired."), past(0), fresh.Refused, ""}, true},
+		{answer{"the request comes back", 403, stsError("SignatureDoesNotMatch", "POST\n/\n\nx-amz-security-token:SECRETSESSION"), past(0), fresh.Refused, "security-token:["}, false},
 		{answer{"wrong secret", 403, stsError("SignatureDoesNotMatch", "The request signature"), past(0), fresh.Refused, "The request signature"}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			url, client := serve(t, answering(tt.status, tt.body, tt.header...))
 			fetch := aws.AssumeRole(aws.RoleConfig{STS: aws.STS{Endpoint: url, HTTP: client}, RoleARN: roleARN})
-			id := aws.Keys{AccessKeyID: "AKIA1", SecretAccessKey: "SECRET"}
+			id := aws.Keys{AccessKeyID: "AKIA1", SecretAccessKey: "SECRET", SessionToken: "SECRETSESSION"}
 			parent := fresh.New(counting(func() aws.Keys { return id }), fresh.Policy{})
 			_, err := fetch(t.Context(), lease(t, parent), time.Now())
 			tt.check(t, err)
@@ -96,11 +99,12 @@ func TestWebIdentityAnswers(t *testing.T) {
 		{answer{"keys not found for now", 400, stsError("InvalidIdentityToken", "Couldn't retrieve verification key from your identity provider"), nil, fresh.Unavailable, ""}, false},
 		{answer{"issuer not reached", 400, stsError("IDPCommunicationError", "could not"), nil, fresh.Unavailable, ""}, false},
 		{answer{"not allowed", 403, stsError("AccessDenied", "not authorized"), nil, fresh.Refused, ""}, false},
+		{answer{"the JWT comes back", 400, stsError("InvalidIdentityToken", "SECRETJWT is no JWT"), nil, fresh.Refused, "[secret] is no JWT"}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			url, client := serve(t, answering(tt.status, tt.body, tt.header...))
 			fetch := aws.WebIdentity(aws.RoleConfig{STS: aws.STS{Endpoint: url, HTTP: client}, RoleARN: roleARN})
-			_, err := fetch(t.Context(), lease(t, fixed("SECRET")), time.Now())
+			_, err := fetch(t.Context(), lease(t, fixed("SECRETJWT")), time.Now())
 			tt.check(t, err)
 			value := "SECRET"
 			if got := blamed(t, fetch, func() fresh.Token { value += "X"; return fresh.Token{Value: value} }); got != tt.blames {

@@ -84,8 +84,8 @@ func wait(status int) time.Duration {
 	return 0
 }
 
-// AppServiceConfig is one managed identity of App Service, Functions, Container
-// Apps or Arc. Endpoint, Header and Resource are required.
+// AppServiceConfig is one managed identity of App Service, Functions or Container
+// Apps; Arc has another protocol. Endpoint, Header and Resource are required.
 type AppServiceConfig struct {
 	Endpoint string // IDENTITY_ENDPOINT, the full URL
 	Header   string // IDENTITY_HEADER, a secret
@@ -142,7 +142,7 @@ func AppService(c AppServiceConfig) fresh.Root[fresh.Token] {
 		if err != nil {
 			return fresh.Credential[fresh.Token]{}, err
 		}
-		return granted(a, what, c.Resource)
+		return granted(a, what, c.Resource, c.Header)
 	}
 }
 
@@ -161,9 +161,9 @@ func get(ctx context.Context, client *http.Client, at, what string, header http.
 	return ask.Do(client, req, what)
 }
 
-// granted reads the answer to a request for resource.
-func granted(a ask.Answer, what, resource string) (fresh.Credential[fresh.Token], error) {
-	if err := a.OK(what, readRefusal(a).said()); err != nil {
+// granted reads the answer to a request for resource, made with secrets.
+func granted(a ask.Answer, what, resource string, secrets ...string) (fresh.Credential[fresh.Token], error) {
+	if err := a.OK(what, readRefusal(a).said(), secrets...); err != nil {
 		return fresh.Credential[fresh.Token]{}, err
 	}
 	return credential(a, what, resource+"/.default")

@@ -3,6 +3,7 @@ package google_test
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -98,6 +99,34 @@ func TestWhatAnExchangeRefuses(t *testing.T) {
 				t.Errorf("%v: retry after %v, want %v", err, e.RetryAfter, tt.retry)
 			}
 		})
+	}
+}
+
+// echo is a service that refuses with what it was sent.
+func echo() *http.Client {
+	return &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		said := r.Header.Get("Authorization") + r.Header.Get("X-Identity")
+		if r.ParseForm() == nil {
+			said += r.PostForm.Get("subject_token") + r.PostForm.Get("assertion")
+		}
+		body, err := json.Marshal(map[string]string{"error": "refused", "error_description": "of " + said})
+		if err != nil {
+			return nil, err
+		}
+		return answering(400, string(body)).Transport.RoundTrip(r)
+	})}
+}
+
+func TestNoRefusalRepeatsASecret(t *testing.T) {
+	subject := fresh.Lease[fresh.Token]{Value: fresh.Token{Value: "secret-token"}}
+	_, exchange := google.ExchangeToken(google.STSConfig{Audience: oidcPool, HTTP: echo()})(t.Context(), subject, instant)
+	_, signed := google.ExchangeAWS(google.STSConfig{Audience: awsPool, HTTP: echo()},
+		func(string) (id, secret, session string) { return "AKIA", "secret-key", "secret-session" })(t.Context(), fresh.Lease[string]{Value: "k"}, instant)
+	_, impersonate := google.Impersonate(google.ImpersonateConfig{ServiceAccount: mail, HTTP: echo()})(t.Context(), subject, instant)
+	for name, err := range map[string]error{"exchange": exchange, "exchange of AWS keys": signed, "impersonation": impersonate} {
+		if wantError(t, err, fresh.Refused, "[secret]"); strings.Contains(err.Error(), "secret-") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -77,7 +77,7 @@ func Impersonate(cfg ImpersonateConfig) fresh.Fetch[fresh.Token, fresh.Token] {
 		if err != nil {
 			return fresh.Credential[fresh.Token]{}, err
 		}
-		if err := cfg.refusal(a); err != nil {
+		if err := cfg.refusal(a, from.Value.Value); err != nil {
 			if a.Status == http.StatusUnauthorized {
 				err = fresh.Blame(from, err)
 			}
@@ -135,7 +135,7 @@ func (c ImpersonateConfig) lifetime() time.Duration {
 }
 
 // refusal says what to do about the two refusals that people meet.
-func (c ImpersonateConfig) refusal(a ask.Answer) error {
+func (c ImpersonateConfig) refusal(a ask.Answer, bearer string) error {
 	said := readWords(a.Body).String()
 	switch a.Status {
 	case http.StatusForbidden:
@@ -143,7 +143,7 @@ func (c ImpersonateConfig) refusal(a ask.Answer) error {
 	case http.StatusNotFound:
 		said += " (is " + c.ServiceAccount + " spelt right?)"
 	}
-	return a.OK(iamName, said)
+	return a.OK(iamName, said, bearer)
 }
 
 // role is what lets a member do this; that of a pool's identities does for both.

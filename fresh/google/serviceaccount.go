@@ -123,7 +123,7 @@ func (c ServiceAccountConfig) grant(ctx context.Context, key *accountKey, jwt st
 	if err != nil {
 		return fresh.Credential[fresh.Token]{}, err
 	}
-	if err := a.OK(tokenName, readWords(a.Body).String()+clockOff(a.Date, now)); err != nil {
+	if err := a.OK(tokenName, readWords(a.Body).String()+clockOff(a.Date, now), jwt); err != nil {
 		return fresh.Credential[fresh.Token]{}, err
 	}
 	return readToken(tokenName, a)

@@ -3,8 +3,10 @@ package google
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,7 +79,7 @@ func urlToken(source *sourceFile, client *http.Client) fresh.Root[fresh.Token] {
 		if err != nil {
 			return fresh.Credential[fresh.Token]{}, err
 		}
-		if err := a.OK(sourceName, readWords(a.Body).String()); err != nil {
+		if err := a.OK(sourceName, readWords(a.Body).String(), slices.Collect(maps.Values(source.Headers))...); err != nil {
 			return fresh.Credential[fresh.Token]{}, err
 		}
 		value, err := source.Format.read(sourceName+"'s answer", a.Body)

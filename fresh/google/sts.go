@@ -110,7 +110,7 @@ func exchangeAWS[P comparable](ctx context.Context, cfg STSConfig, keys func(P) 
 	if err != nil {
 		return fresh.Credential[fresh.Token]{}, err
 	}
-	c, subject, err := cfg.exchange(ctx, signed, awsTokenType)
+	c, subject, err := cfg.exchange(ctx, signed, awsTokenType, secret, session)
 	if subject {
 		err = fresh.Blame(from, err)
 	}
@@ -118,8 +118,8 @@ func exchangeAWS[P comparable](ctx context.Context, cfg STSConfig, keys func(P) 
 }
 
 // exchange makes the one request; subject says that its error is about the
-// subject token.
-func (c STSConfig) exchange(ctx context.Context, subjectToken, kind string) (_ fresh.Credential[fresh.Token], subject bool, _ error) {
+// subject token. secrets are what that is made of.
+func (c STSConfig) exchange(ctx context.Context, subjectToken, kind string, secrets ...string) (_ fresh.Credential[fresh.Token], subject bool, _ error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.tokenURL(), strings.NewReader(c.form(subjectToken, kind).Encode()))
 	if err != nil {
 		return fresh.Credential[fresh.Token]{}, false, cannot(err)
@@ -133,7 +133,7 @@ func (c STSConfig) exchange(ctx context.Context, subjectToken, kind string) (_ f
 		return fresh.Credential[fresh.Token]{}, false, err
 	}
 	said := readWords(a.Body)
-	if err := a.OK(stsName, said.String()); err != nil {
+	if err := a.OK(stsName, said.String(), append([]string{subjectToken, c.ClientSecret}, secrets...)...); err != nil {
 		return fresh.Credential[fresh.Token]{}, aboutSubject(a.Status, said), err
 	}
 	token, err := readToken(stsName, a)
