@@ -196,9 +196,6 @@ func TestARefusedJWTIsReadAnewOnce(t *testing.T) {
 	}{
 		{"an ended JWT", func(m map[string]any) { m["exp"] = start.Unix(); m["nbf"] = start.Add(-time.Hour).Unix() }, 700024},
 		{"a JWT of tomorrow", func(m map[string]any) { m["nbf"] = start.Add(time.Hour).Unix() }, 700024},
-		{"another issuer", func(m map[string]any) { m["iss"] = "https://other.example.com" }, 700211},
-		{"another audience", func(m map[string]any) { m["aud"] = "https://other.example.com" }, 700212},
-		{"another subject", func(m map[string]any) { m["sub"] = "system:serviceaccount:shop:payments" }, 700213},
 	}
 	for _, tt := range tests {
 		for _, cured := range []bool{true, false} {
@@ -229,12 +226,25 @@ func TestARefusedJWTIsReadAnewOnce(t *testing.T) {
 }
 
 func TestWhatIsNotTheJWTsFaultDoesNotReadItAnew(t *testing.T) {
+	claim := func(name, value string) func(*cloud, *WorkloadConfig) {
+		return func(c *cloud, _ *WorkloadConfig) {
+			good := c.claims
+			c.claims = func() map[string]any {
+				m := good()
+				m[name] = value
+				return m
+			}
+		}
+	}
 	tests := []struct {
 		name   string
 		change func(c *cloud, w *WorkloadConfig)
 		want   fresh.Reason
 		says   string
 	}{
+		{"another issuer", claim("iss", "https://other.example.com"), fresh.Refused, "AADSTS700211"},
+		{"another audience", claim("aud", "https://other.example.com"), fresh.Refused, "AADSTS700212"},
+		{"another subject", claim("sub", "system:serviceaccount:shop:payments"), fresh.Refused, "AADSTS700213"},
 		{"an unknown client", func(_ *cloud, w *WorkloadConfig) { w.ClientID = "payments" }, fresh.Refused, "AADSTS700016"},
 		{"an unknown tenant", func(_ *cloud, w *WorkloadConfig) { w.Tenant = "other" }, fresh.Refused, "AADSTS90002"},
 		{"too many requests", func(c *cloud, _ *WorkloadConfig) { c.Fail("entra", 1, 429, 17*time.Second) }, fresh.Unavailable, "429"},
@@ -319,6 +329,34 @@ func TestWhatServicesAnswer(t *testing.T) {
 				t.Errorf("IMDS ends %s, lives %s, at %s", got.Expires, got.Life, got.Date)
 			}
 		})
+	}
+}
+
+func TestNoRefusalRepeatsASecret(t *testing.T) {
+	url := answers(t, 401, `{"error":"invalid_client","error_description":"what is secret-token, or secret-header?"}`)
+	_, entra := WorkloadIdentity(WorkloadConfig{Authority: url, Tenant: "t", ClientID: "c", Scope: vault + "/.default"})(t.Context(),
+		fresh.Lease[fresh.Token]{Value: fresh.Token{Value: "secret-token"}}, start)
+	_, service := AppService(AppServiceConfig{Endpoint: url, Header: "secret-header", Resource: vault})(t.Context(), start)
+	for secret, err := range map[string]error{"secret-token": entra, "secret-header": service} {
+		if !errors.Is(err, fresh.Refused) || strings.Contains(err.Error(), secret) {
+			t.Errorf("%v, and %s was sent", err, secret)
+		}
+	}
+}
+
+// What a redirect of a client's own would repeat: the JWT, or the header.
+func TestNothingFollowsARedirect(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a credential went elsewhere") }))
+	defer elsewhere.Close()
+	s := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
+	defer s.Close()
+	_, entra := WorkloadIdentity(WorkloadConfig{Authority: s.URL, Tenant: "t", ClientID: "c", Scope: vault + "/.default", HTTP: s.Client()})(t.Context(),
+		fresh.Lease[fresh.Token]{Value: fresh.Token{Value: "secret-token"}}, start)
+	_, service := AppService(AppServiceConfig{Endpoint: s.URL, Header: "secret-header", Resource: vault, HTTP: s.Client()})(t.Context(), start)
+	for name, err := range map[string]error{"Entra": entra, "App Service": service} {
+		if !errors.Is(err, fresh.Refused) || !strings.Contains(err.Error(), "307") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -68,7 +68,7 @@ func WorkloadIdentity(c WorkloadConfig) fresh.Fetch[fresh.Token, fresh.Token] {
 			return fresh.Credential[fresh.Token]{}, err
 		}
 		r := readRefusal(a)
-		if err := a.OK(what, r.said()); err != nil {
+		if err := a.OK(what, r.said(), jwt.Value.Value); err != nil {
 			if r.ofAssertion() {
 				err = fresh.Blame(jwt, err)
 			}
@@ -96,16 +96,15 @@ func post(ctx context.Context, client *http.Client, at, what string, form url.Va
 	return ask.Do(client, req, what)
 }
 
-// assertionCodes are the AADSTS numbers that another JWT may cure. Read only.
+// assertionCodes are the AADSTS numbers that another JWT of the same origin may
+// cure. Those of issuer, audience and subject (70021, 700211 to 700213, 700021,
+// 700023) are not: the next JWT names the same ones. Read only.
 var assertionCodes = []int{
-	50012,                                           // it is not within its valid time range (older)
-	50013,                                           // it is invalid: expired, not yet valid, malformed
-	50027,                                           // it is an invalid JWT
-	700021,                                          // its identifier is not the application's
-	700023,                                          // its audience is not the one expected
-	700024,                                          // it is not within its valid time range
-	700027,                                          // its signature cannot be verified
-	70021, 700211, 700212, 700213, 7002137, 7002138, // no federated identity credential matches it, its issuer, audience, subject
+	50012,  // it is not within its valid time range (older)
+	50013,  // it is invalid: expired, not yet valid, malformed
+	50027,  // it is an invalid JWT
+	700024, // it is not within its valid time range
+	700027, // its signature cannot be verified
 }
 
 var number = regexp.MustCompile(`^AADSTS([0-9]{4,9})\b`)
