@@ -21,10 +21,11 @@ func Client(layer *fresh.Layer[fresh.Token], hosts ...string) *http.Client {
 
 // Transport attaches a layer's token to requests as RFC 6750 section 2.1 has it.
 //
-// A token goes over https only, or http to a loopback host; only to Hosts; never
-// on a request that a redirect from another host led to; and never in place of
-// an Authorization header that the caller set. When a service refuses the token
-// (401, or error="invalid_token"), exactly the lease that was used is given up,
+// A token goes over https only, or http to a loopback host; only to Hosts, by URL
+// and by Host header; never on a request that a redirect from another host led
+// to; and never in place of an Authorization header that the caller set. When a
+// service refuses the token (401, or error="invalid_token"), exactly the lease
+// that was used is given up,
 // a new one is had, and the request is repeated once, if its body can be had
 // again (GetBody). The second answer is passed on, whatever it says.
 type Transport struct {
@@ -107,8 +108,11 @@ func (t *Transport) lease(r *http.Request) (fresh.Lease[fresh.Token], error) {
 
 // attaches reports whether r may carry the token.
 func (t *Transport) attaches(r *http.Request) bool {
-	if !t.names(r.URL) {
+	if r.URL == nil || !t.names(r.URL) {
 		return false
+	}
+	if r.Host != "" && !t.names(&url.URL{Scheme: r.URL.Scheme, Host: r.Host}) {
+		return false // one address may serve many hosts
 	}
 	for name := range r.Header {
 		if strings.EqualFold(name, "Authorization") {
@@ -150,10 +154,14 @@ func address(u *url.URL) string {
 	return strings.ToLower(net.JoinHostPort(u.Hostname(), port))
 }
 
-// attach is a copy of r with the token.
+// attach is a copy of r with the token. The trailers are r's own: its body may set
+// them while it is read.
 func attach(r *http.Request, body io.ReadCloser, lease fresh.Lease[fresh.Token]) *http.Request {
-	sent := r.Clone(r.Context())
+	sent := r.WithContext(r.Context())
 	sent.Body = body
+	if sent.Header = r.Header.Clone(); sent.Header == nil {
+		sent.Header = http.Header{}
+	}
 	sent.Header.Set("Authorization", "Bearer "+lease.Value.Value)
 	return sent
 }

@@ -133,6 +133,67 @@ func TestHosts(t *testing.T) {
 	}
 }
 
+// One address serves many hosts: whoever reads the Host header gets the token.
+func TestTheHostHeaderIsNamedToo(t *testing.T) {
+	for host, want := range map[string]bool{
+		"": true, "api.example.com": true, "API.example.com:443": true, "www.example.com": true,
+		"evil.test": false, "api.example.com:8443": false, "api.example.com.": false, "api.example.com@evil.test": false,
+	} {
+		tr := Transport{Hosts: []string{"api.example.com", "www.example.com"}}
+		r, _ := http.NewRequest(http.MethodGet, "https://api.example.com/", nil)
+		if r.Host = host; tr.attaches(r) != want {
+			t.Errorf("Host %q: attaches %v, want %v", host, !want, want)
+		}
+	}
+}
+
+func TestARequestThatLacksPartsIsTheBasesToJudge(t *testing.T) {
+	shop := newShop(t)
+	var m mint
+	c, _ := customer(t, &m, shop.host())
+	if _, err := c.Transport.RoundTrip(&http.Request{Method: http.MethodGet, Header: http.Header{}}); err == nil {
+		t.Error("a request without a URL was sent")
+	}
+	u, _ := url.Parse(shop.URL)
+	read(t)(c.Transport.RoundTrip(&http.Request{Method: http.MethodGet, URL: u}))
+	if got := fmt.Sprint(shop.seen()); got != "[Bearer t1]" {
+		t.Errorf("without headers: %s", got)
+	}
+}
+
+// finishing is a body that sets a trailer at its end, as net/http lets it.
+type finishing struct {
+	io.Reader
+	end func()
+}
+
+func (f finishing) Read(p []byte) (int, error) {
+	n, err := f.Reader.Read(p)
+	if err == io.EOF {
+		f.end()
+	}
+	return n, err
+}
+
+func (finishing) Close() error { return nil }
+
+func TestATrailerThatTheBodySetsIsSent(t *testing.T) {
+	var got string
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		got = r.Trailer.Get("Sum")
+	}))
+	t.Cleanup(s.Close)
+	var m mint
+	c, _ := customer(t, &m, strings.TrimPrefix(s.URL, "http://"))
+	r, _ := http.NewRequest(http.MethodPost, s.URL, nil)
+	r.Trailer, r.ContentLength = http.Header{"Sum": nil}, -1
+	r.Body = finishing{strings.NewReader("order"), func() { r.Trailer.Set("Sum", "5") }}
+	if read(t)(c.Do(r)); got != "5" {
+		t.Errorf("the trailer is %q", got)
+	}
+}
+
 func TestATokenIsAttached(t *testing.T) {
 	shop, elsewhere := newShop(t), newShop(t)
 	var m mint
