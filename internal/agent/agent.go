@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -152,6 +153,25 @@ func (a *Agent) Run(ctx context.Context) error {
 	<-ctx.Done()
 	files.Wait()
 	return nil
+}
+
+// Retire removes the files that a has published and next, which may be nil, does
+// not: nobody keeps them fresh any more. a must have ended its Run.
+func (a *Agent) Retire(next *Agent) {
+	kept := map[string]bool{}
+	if next != nil {
+		for _, f := range next.files {
+			kept[filepath.Clean(f.p.Path)] = true
+		}
+		for _, s := range next.secrets {
+			kept[filepath.Clean(s.path)] = true
+		}
+	}
+	for _, f := range a.files {
+		if !kept[filepath.Clean(f.p.Path)] {
+			f.retire()
+		}
+	}
 }
 
 func (a *Agent) served(p Publication) {

@@ -31,7 +31,8 @@ const (
 // it holds is alive: a new credential replaces it, the end of the last one
 // removes it, and one that an earlier run left is removed if there is no
 // successor at once. When the agent itself ends the file is left, so that a
-// restart takes nothing away from a program that lives on it.
+// restart takes nothing away from a program that lives on it; see Retire for
+// what is published no more.
 type file struct {
 	agent *Agent
 	p     Publication
@@ -167,6 +168,19 @@ func (f *file) remove() {
 	case !errors.Is(err, fs.ErrNotExist):
 		f.agent.cfg.Log.Error("a published file with an ended credential cannot be removed", "credential", f.p.Name, "path", f.p.Path, "err", err)
 	}
+}
+
+// retire takes away what is published no more, if it is still ours.
+func (f *file) retire() {
+	if f.holds == "" || !f.untouched() {
+		return
+	}
+	log := f.agent.cfg.Log.With("credential", f.p.Name, "path", f.p.Path)
+	if err := os.Remove(f.p.Path); err != nil {
+		log.Error("a file that is published no more cannot be removed, and its credential will end", "err", err)
+		return
+	}
+	log.Info("a file that is published no more is removed")
 }
 
 // tell logs the first failure of a row.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"strconv"
+	"strings"
 
 	"github.com/longcase/longcase/fresh"
 	"github.com/longcase/longcase/fresh/aws"
@@ -108,6 +109,9 @@ func bearerOf(layer *fresh.Layer[fresh.Token]) agent.Bearer {
 // transition counts and logs what happened to a layer.
 func (h *house) transition(e fresh.Event) {
 	h.metrics.Credential(e)
+	if strings.HasSuffix(e.Layer, chains.Identity) {
+		h.metrics.Forget(e.Layer) // got when asked for, of any audience: its end is no alarm
+	}
 	log := h.log.With("room", "agent", "credential", e.Layer)
 	switch e.Kind {
 	case fresh.Failed:
@@ -118,6 +122,21 @@ func (h *house) transition(e fresh.Event) {
 		log.Info("the credential was refused before its end", "generation", e.Generation)
 	default:
 		log.Log(context.Background(), levelOf(e.Kind), string(e.Kind), "generation", e.Generation, "expires", e.Expires)
+	}
+}
+
+// forget ends the metrics of credentials that next does not keep.
+func (s *shift) forget(next *shift) {
+	kept := map[string]bool{}
+	if next.chains != nil {
+		for _, status := range next.chains.Statuses() {
+			kept[status.Layer] = true
+		}
+	}
+	for _, status := range s.chains.Statuses() {
+		if !kept[status.Layer] {
+			s.house.metrics.Forget(status.Layer)
+		}
 	}
 }
 

@@ -1,7 +1,10 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/longcase/longcase/internal/agent"
+	"github.com/longcase/longcase/internal/agent/render"
 	"github.com/longcase/longcase/internal/chains"
 	"github.com/longcase/longcase/internal/config"
 )
@@ -145,4 +149,65 @@ console: {listen: 127.0.0.1:0}
 			t.Errorf("%s: %d %q", tt.name, resp.StatusCode, said)
 		}
 	}
+}
+
+func TestAReloadRemovesTheFilesThatItDropsAndNoOthers(t *testing.T) {
+	dir := t.TempDir()
+	file, kept, dropped := filepath.Join(dir, "longcase.yaml"), filepath.Join(dir, "kept"), filepath.Join(dir, "dropped")
+	const text = `
+agent:
+  listen: 127.0.0.1:0
+  credentials:
+    a: {kind: exec, command: [echo, WORD]}
+  publish:
+    - {credential: a, as: gce-metadata}
+    - {credential: a, as: file, path: kept}
+    - {credential: a, as: file, path: dropped}
+`
+	write(t, file, strings.Replace(text, "WORD", "first", 1), 0o600)
+	s := start(t, file)
+	defer s.stop(t)
+	holds(t, kept, "first")
+	holds(t, dropped, "first")
+	write(t, file, strings.Replace(strings.Replace(text, "WORD", "second", 1), "    - {credential: a, as: file, path: dropped}\n", "", 1), 0o600)
+	s.hangup(t, "msg=reloaded")
+	if _, err := os.Stat(dropped); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("nobody keeps it fresh, and it is there: %v", err)
+	}
+	holds(t, kept, "second")
+}
+
+// holds waits until a file holds text.
+func holds(t *testing.T, path, text string) {
+	t.Helper()
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		got, err := os.ReadFile(path)
+		if err == nil && string(got) == text {
+			return
+		}
+		if time.Since(began) > patience {
+			t.Fatalf("%s holds %q, want %q: %v", path, got, text, err)
+		}
+	}
+}
+
+// Two shifts would write a file in turns.
+func TestAShiftWritesNoFileBeforeTheLastOneEnded(t *testing.T) {
+	path, before := filepath.Join(t.TempDir(), "token"), make(chan struct{})
+	a, err := agent.New(agent.Config{Publish: []agent.Publication{{Form: agent.File, Name: "a", Path: path,
+		Bearer: func(context.Context) (render.Token, error) { return render.Token{Value: "new"}, nil }}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &shift{agent: a, before: before}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.publish(ctx) }()
+	defer func() { stop(); <-done }()
+	time.Sleep(20 * time.Millisecond)
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is written while the shift before writes too: %v", err)
+	}
+	close(before)
+	holds(t, path, "new")
 }

@@ -34,6 +34,7 @@ type shift struct {
 	gate    *gate.Gate     // nil without a gate
 	chains  *chains.Chains // nil without an agent, like the next
 	agent   *agent.Agent
+	before  <-chan struct{} // closed when the shift before has ended; nil for the first
 	stop    context.CancelFunc
 	done    chan struct{} // closed when everything has ended
 }
@@ -46,6 +47,7 @@ func newShift(ctx context.Context, h *house, cfg *config.Config, before *shift) 
 	s := &shift{house: h, cfg: cfg, done: make(chan struct{})}
 	if s.remotes = newSources(h.log, nil); before != nil {
 		s.remotes = newSources(h.log, before.remotes)
+		s.before = before.done
 	}
 	if cfg.Issuer != nil {
 		if err := s.newIssuer(ctx, cfg.Issuer); err != nil {
@@ -148,7 +150,7 @@ func (s *shift) start(ctx context.Context) {
 		run(s.gate.Run)
 	}
 	if s.agent != nil {
-		run(s.agent.Run)
+		run(s.publish)
 		run(func(ctx context.Context) error { return s.chains.Run(ctx, published(s.cfg.Agent)) })
 	}
 	go func() {
@@ -162,6 +164,18 @@ func (s *shift) start(ctx context.Context) {
 	}()
 }
 
+// publish keeps the published files fresh, once the shift before has put its pen
+// down.
+func (s *shift) publish(ctx context.Context) error {
+	if s.before != nil {
+		select {
+		case <-ctx.Done():
+		case <-s.before:
+		}
+	}
+	return s.agent.Run(ctx)
+}
+
 // end stops what start started and waits for it. Key sets that next, which may
 // be nil, uses too go on.
 func (s *shift) end(next *shift) {
@@ -169,8 +183,12 @@ func (s *shift) end(next *shift) {
 	<-s.done
 	if next == nil {
 		s.remotes.end(nil)
-	} else {
-		s.remotes.end(next.remotes)
+		return
+	}
+	s.remotes.end(next.remotes)
+	if s.agent != nil {
+		s.agent.Retire(next.agent)
+		s.forget(next)
 	}
 }
 

@@ -6,6 +6,9 @@ import (
 	"github.com/longcase/longcase/fresh"
 )
 
+// Identity ends the name of the layers of a credential's ID tokens.
+const Identity = "/identity"
+
 // maxAudiences bounds the ID tokens that are kept for one credential.
 const maxAudiences = 100
 
@@ -26,7 +29,7 @@ type identity struct {
 }
 
 func newIdentities(p fresh.Policy, layer func(string, fresh.Policy) *fresh.Layer[fresh.Token]) *identities {
-	p.Name += "/identity"
+	p.Name += Identity
 	return &identities{policy: p, make: layer, layers: map[string]*identity{}}
 }
 

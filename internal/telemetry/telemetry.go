@@ -5,6 +5,7 @@
 package telemetry
 
 import (
+	"math"
 	"net/http"
 	"time"
 
@@ -55,7 +56,7 @@ func New(version string) *Metrics {
 		turnedAway: counters("longcase_agent_refused_total", "Requests to the agent that were refused.", "form", "credential", "reason"),
 		leases:     counters("longcase_credential_events_total", "Transitions of credentials that are kept fresh.", "credential", "event"),
 		leaseEnds: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "longcase_credential_expires_timestamp_seconds", Help: "End of the lease in hand; 0 where there is none, or it has no end."}, []string{"credential"}),
+			Name: "longcase_credential_expires_timestamp_seconds", Help: "End of the lease in hand; 0 where there is none, +Inf where it has no end."}, []string{"credential"}),
 		renewing: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "longcase_credential_renewal_seconds", Help: "Time of one renewal that succeeded.",
 			Buckets: prometheus.ExponentialBuckets(1e-3, 4, 8),
@@ -128,14 +129,20 @@ func (m *Metrics) Agent() agent.Hooks {
 func (m *Metrics) Credential(e fresh.Event) {
 	m.leases.WithLabelValues(e.Layer, string(e.Kind)).Inc()
 	end := 0.0
-	if !e.Expires.IsZero() {
+	switch {
+	case !e.Expires.IsZero():
 		end = float64(e.Expires.UnixMilli()) / 1000
+	case e.Generation != 0:
+		end = math.Inf(1)
 	}
 	m.leaseEnds.WithLabelValues(e.Layer).Set(end)
 	if e.Took > 0 {
 		m.renewing.Observe(e.Took.Seconds())
 	}
 }
+
+// Forget drops the end of a credential that is not kept fresh any more.
+func (m *Metrics) Forget(credential string) { m.leaseEnds.DeleteLabelValues(credential) }
 
 // Retired counts one look at what is over.
 func (m *Metrics) Retired(buckets int, err error, now time.Time) {

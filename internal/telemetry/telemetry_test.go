@@ -19,6 +19,10 @@ func TestOutcomesAreCountedAndShown(t *testing.T) {
 	m.Gate().Decided(gate.Decision{Edge: "proxy", Route: "/orders/", Reason: "expired", Took: time.Millisecond})
 	m.Retired(3, nil, time.Unix(1700000000, 0))
 	m.Credential(fresh.Event{Layer: "role", Kind: fresh.RenewedAhead, Expires: time.Unix(1700003600, 0), Took: time.Second})
+	m.Credential(fresh.Event{Layer: "endless", Kind: fresh.Obtained, Generation: 1})
+	m.Credential(fresh.Event{Layer: "none", Kind: fresh.Failed})
+	m.Credential(fresh.Event{Layer: "dropped", Kind: fresh.Obtained, Generation: 1, Expires: time.Unix(1700003600, 0)})
+	m.Forget("dropped")
 
 	for accept, kind := range map[string]string{"": "application/openmetrics-text", "*/*": "application/openmetrics-text", "text/plain": "text/plain"} {
 		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
@@ -34,10 +38,14 @@ func TestOutcomesAreCountedAndShown(t *testing.T) {
 			`longcase_store_retired_buckets_total 3`, `longcase_build_info{version="1.2.3"} 1`,
 			`longcase_credential_events_total{credential="role",event="renewed_ahead"} 1`,
 			`longcase_credential_expires_timestamp_seconds{credential="role"} 1.7000036e+09`, `longcase_credential_renewal_seconds_sum 1`,
+			`longcase_credential_expires_timestamp_seconds{credential="endless"} +Inf`, `longcase_credential_expires_timestamp_seconds{credential="none"} 0`,
 		} {
 			if !strings.Contains(w.Body.String(), want) {
 				t.Errorf("Accept %q: no %s", accept, want)
 			}
+		}
+		if strings.Contains(w.Body.String(), `expires_timestamp_seconds{credential="dropped"}`) {
+			t.Error("a credential that is gone has an end, which will pass")
 		}
 		if strings.Contains(w.Body.String(), "must-not-be-a-label") {
 			t.Error("a request's own text became a label")
