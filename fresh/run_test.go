@@ -99,6 +99,22 @@ func TestRunHealsWithoutBeingAsked(t *testing.T) {
 	})
 }
 
+func TestRunLooksAtTheClocksForItsParents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h host
+		a, b := &source{name: "a", life: 2 * time.Hour}, &source{name: "b", life: 24 * time.Hour}
+		la := fresh.New(a.fetch, fresh.Policy{Now: h.now})
+		stop := running(fresh.From(la, b.from(nil), fresh.Policy{Now: h.now}))
+		defer stop()
+		h.shift(-time.Hour, 0)
+		time.Sleep(2 * time.Minute)
+		h.shift(0, 119*time.Minute)
+		if lease := get(t, la); lease.Value.Value != "a2" {
+			t.Errorf("the parent handed out %s, which is over", lease.Value.Value)
+		}
+	})
+}
+
 func TestRunOfAStuckProviderIsPatient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release, read := make(chan struct{}), 0
