@@ -74,7 +74,7 @@ func (c Config) withDefaults(f Format) Config {
 }
 
 // Token runs the program for each renewal. What it prints lives until the end it
-// states, a JWT until its exp, anything else for c.Lifetime.
+// states, a JWT until its exp if that is sooner, anything else for c.Lifetime.
 func Token(c Config) fresh.Root[fresh.Token] {
 	wrong := c.Check()
 	if wrong == nil && c.Format == AWS {
@@ -106,11 +106,12 @@ func (c Config) token(out []byte, now time.Time) (got fresh.Credential[fresh.Tok
 	if err != nil {
 		return fresh.Credential[fresh.Token]{}, c.because(err)
 	}
-	if got.Expires.IsZero() {
-		got.NotBefore, got.Expires = windowOf(got.Value.Value)
+	if from, end := windowOf(got.Value.Value); got.Expires.IsZero() || !end.IsZero() && end.Before(got.Expires) {
+		got.NotBefore, got.Expires = from, end
 	}
 	if got.Expires.IsZero() {
 		got.Life = c.Lifetime
+		return got, nil
 	}
 	return got, c.ended(got.Expires, now)
 }
@@ -136,11 +137,13 @@ func Keys[K comparable](c Config, value func(id, secret, session string) K) fres
 		if err != nil {
 			return fresh.Credential[K]{}, c.because(err)
 		}
-		got := fresh.Credential[K]{Value: value(k.AccessKeyID, k.SecretAccessKey, k.SessionToken), Expires: k.Expiration}
-		if k.Expiration.IsZero() {
+		got := fresh.Credential[K]{Value: value(k.AccessKeyID, k.SecretAccessKey, k.SessionToken)}
+		if k.Expiration == nil {
 			got.Recheck = c.Lifetime
+			return got, nil
 		}
-		return got, c.ended(k.Expiration, now)
+		got.Expires = *k.Expiration
+		return got, c.ended(got.Expires, now)
 	}
 }
 
@@ -154,7 +157,7 @@ func (c Config) because(err error) error {
 }
 
 func (c Config) ended(end, now time.Time) error {
-	if end.IsZero() || now.Before(end) {
+	if now.Before(end) {
 		return nil
 	}
 	return fresh.Fail(fresh.Ended, "what %s printed ended %s ago", c.name(), now.Sub(end).Round(time.Second))

@@ -67,7 +67,7 @@ func readGoogle(out []byte) (got fresh.Credential[fresh.Token], err error) {
 	case !*a.Success:
 		return got, fresh.Fail(fresh.Refused, "said no: %s: %s", printable(a.Code), printable(a.Message))
 	case a.Expiration != nil:
-		got.Expires = time.Unix(*a.Expiration, 0).UTC()
+		got.Expires = time.Unix(max(*a.Expiration, 0), 0).UTC()
 	}
 	switch a.TokenType {
 	case "urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token":
@@ -77,7 +77,7 @@ func readGoogle(out []byte) (got fresh.Credential[fresh.Token], err error) {
 	default:
 		return got, complain("printed token_type %.80q, which is not known", a.TokenType)
 	}
-	if got.Value.Value == "" || a.SAMLResponse == "" && !bare(got.Value.Value) {
+	if got.Value.Value == "" || got.Value.Type != "" && !bare(got.Value.Value) {
 		return got, complain("printed no token of the type it names")
 	}
 	return got, nil
@@ -116,7 +116,7 @@ type keys struct {
 	AccessKeyID     string `json:"AccessKeyId"`
 	SecretAccessKey string
 	SessionToken    string
-	Expiration      time.Time
+	Expiration      *time.Time
 }
 
 func readAWS(out []byte) (k keys, err error) {
