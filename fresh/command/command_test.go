@@ -283,7 +283,7 @@ func TestSecretsAreConcealed(t *testing.T) {
 		"ExpiredTokenException for InvalidIdentityToken":                           "ExpiredTokenException for InvalidIdentityToken",
 		"request 123e4567-e89b-12d3-a456-426614174000":                             "request 123e4567-e89b-12d3-a456-426614174000",
 		"key wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY!":                            "key […]!",
-		"open /usr/share/Case7/some/longer/path/that/x":                           "open /usr/share/Case7/some/longer/path/that/x",
+		"open /usr/share/Case7/some/longer/path/that/x":                            "open /usr/share/Case7/some/longer/path/that/x",
 		"open /usr/lib/python3/dist-packages/x: no":                                "open /usr/lib/python3/dist-packages/x: no",
 		"token eyJhbGciOiJSUzUxMiJ9.eyJleHAiOjE4MDUwMDAwMDB9.tJ0b0zqE9Xk2y4Wc7Zr1": "token […].[…].[…]",
 		"key 0123456789abcdef0123456789abcdef0123456789.":                          "key […].",
