@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/longcase/longcase/fresh"
+	"github.com/longcase/longcase/token"
 )
 
 // ErrSignIn says that no refresh token is left that could work: a person must
@@ -41,8 +42,15 @@ type refresher struct {
 	vault *vault
 	of    string // record.Of
 	want  string // access.Want
-	last  string // the access token handed out last, hashed; guarded by the vault's lock
+
+	// Guarded by the vault's lock.
+	last  string        // the access token handed out last, hashed
+	began token.Instant // when this process sent what has no answer
+	owed  *owed         // an answer that could not be written
 }
+
+// owed is a record that is not in the file yet, and what the file held.
+type owed struct{ before, record record }
 
 func newRefresher(cfg Config, state State) *refresher {
 	if state.Grace == 0 {
@@ -85,6 +93,9 @@ func (r *refresher) open() (record, error) {
 		return rec, fresh.Fail(fresh.Misconfigured, "state file %s belongs to another client or service: give each its own", r.vault.file)
 	}
 	rec.Of = r.of
+	if rec, err = r.repay(rec); err != nil {
+		return rec, err
+	}
 	if r.state.Seed == nil {
 		return rec, nil
 	}
@@ -99,6 +110,23 @@ func (r *refresher) open() (record, error) {
 		seeds := append(rec.Seeds, name)
 		rec = record{Of: r.of, Seeds: seeds[max(0, len(seeds)-maxSeeds):], Refresh: seed}
 	}
+	return rec, nil
+}
+
+// repay writes the answer that could not be written before, where nobody
+// wrote another one meanwhile.
+func (r *refresher) repay(rec record) (record, error) {
+	if r.owed == nil {
+		return rec, nil
+	}
+	if was := r.owed.before; was.Refresh != rec.Refresh || !was.Tried.Equal(rec.Tried) || was.code() != rec.code() {
+		r.owed = nil
+		return rec, nil
+	}
+	if err := r.vault.save(r.owed.record); err != nil {
+		return rec, err
+	}
+	rec, r.owed = r.owed.record, nil
 	return rec, nil
 }
 
@@ -129,10 +157,10 @@ func (r *refresher) renew(ctx context.Context, rec record) (fresh.Credential[fre
 		return none, err
 	}
 	before, sent := rec, r.cfg.Now()
-	if rec.Tried.IsZero() {
-		rec.Tried = sent
+	if rec.Again = sent.Round(0); rec.Tried.IsZero() {
+		rec.Tried = rec.Again
+		r.began = token.Instant{Wall: rec.Tried, Mono: fresh.Now().Mono}
 	}
-	rec.Again = sent
 	if err := r.vault.save(rec); err != nil {
 		return none, err
 	}
@@ -145,17 +173,33 @@ func (r *refresher) renew(ctx context.Context, rec record) (fresh.Credential[fre
 
 // settle judges whether a token whose last use has no answer may be sent again,
 // and first lets a request that is still under way, from a process that died,
-// arrive.
+// arrive. What is too late once is so for ever, whatever the clock says then.
 func (r *refresher) settle(ctx context.Context, rec record) error {
 	if rec.Tried.IsZero() || rec.Kept || r.state.Grace < 0 {
 		return nil
 	}
 	now := r.cfg.Now()
-	if since := now.Sub(rec.Tried); since < 0 || since > r.state.Grace*3/4 {
-		return signIn("the refresh begun at %s has no answer, the service may have used the refresh token up, and its grace of %s is over",
-			rec.Tried.UTC().Format(time.RFC3339), r.state.Grace)
+	if since := r.since(rec, now); !rec.Over && since >= 0 && since <= r.state.Grace*3/4 {
+		return sleep(ctx, rec.Again.Add(r.state.Grace/60).Sub(now))
 	}
-	return sleep(ctx, rec.Again.Add(r.state.Grace/60).Sub(now))
+	late := signIn("the refresh begun at %s has no answer, the service may have used the refresh token up, and its grace of %s is over",
+		rec.Tried.UTC().Format(time.RFC3339), r.state.Grace)
+	if rec.Over {
+		return late
+	}
+	rec.Over = true
+	return r.put(rec, late)
+}
+
+// since is how long ago rec's token was sent first, by the clock that says more:
+// the wall's may have been set back, the other one stands while the machine is
+// suspended, and is known to this process only.
+func (r *refresher) since(rec record, now time.Time) time.Duration {
+	since := now.Round(0).Sub(rec.Tried)
+	if since >= 0 && r.began.Wall.Equal(rec.Tried) {
+		since = max(since, fresh.Now().Mono-r.began.Mono)
+	}
+	return since
 }
 
 // failed keeps what is known after a refresh without a token.
@@ -194,14 +238,16 @@ func unused(err error, status int) bool {
 
 // keep writes what was answered, before anyone gets it.
 func (r *refresher) keep(rec record, got granted, sent time.Time) (fresh.Credential[fresh.Token], error) {
+	before := rec
 	rec.Kept = got.refresh == "" || got.refresh == rec.Refresh
 	rec.Refresh = firstOf(got.refresh, rec.Refresh)
-	rec.Tried, rec.Again, rec.Refused, rec.Device = time.Time{}, time.Time{}, "", nil
+	rec.Tried, rec.Again, rec.Over, rec.Refused, rec.Device = time.Time{}, time.Time{}, false, "", nil
 	rec.Access = nil
 	if life := lifeOf(got.Credential, sent); life > 0 {
 		rec.Access = &access{Want: r.want, Value: got.Value.Value, Type: got.Value.Type, Scope: got.Value.Scope, Life: life, Expires: sent.Add(life)}
 	}
 	if err := r.vault.save(rec); err != nil {
+		r.owed = &owed{before, rec}
 		return fresh.Credential[fresh.Token]{}, err
 	}
 	r.last = hash(got.Value.Value)

@@ -215,7 +215,7 @@ func TestTheIntentIsWrittenBeforeAndTheTokenBeforeItIsHandedOut(t *testing.T) {
 	}
 	defer func() { _ = os.Chmod(filepath.Dir(file), 0o700) }()
 	if os.Geteuid() == 0 { // root writes everywhere: a directory in the way instead
-		_ = os.Mkdir(file+".new", 0o700)
+		_ = os.MkdirAll(filepath.Join(file+".new", "x"), 0o700)
 	}
 	asked := len(d.requests())
 	if _, err := fetch(t, root); err == nil || len(d.requests()) != asked {
@@ -385,6 +385,110 @@ func TestARepeatLetsTheLostRequestArrive(t *testing.T) {
 			t.Errorf("then %v after %s", err, time.Since(repeated))
 		}
 	})
+}
+
+// What is too late stays too late: a clock that is set back makes no time.
+func TestGraceIsOverForEverOnceItIs(t *testing.T) {
+	d := newDouble(t, says(502, ``))
+	now := start
+	cfg, state := d.config(), State{File: filepath.Join(t.TempDir(), "s"), Seed: text("seed")}
+	cfg.Now = func() time.Time { return now }
+	_, _ = fetch(t, Refresh(cfg, state))
+	for _, later := range []time.Duration{-time.Hour, 10 * time.Second} {
+		now = start.Add(later)
+		if _, err := fetch(t, Refresh(cfg, state)); !errors.Is(err, ErrSignIn) || len(d.requests()) != 1 {
+			t.Errorf("%s later: %v, sent %d times", later, err, len(d.requests()))
+		}
+	}
+	state.Grace, now = -1, start.Add(time.Hour) // somebody decides otherwise
+	d.answers(usual)
+	mustFetch(t, Refresh(cfg, state))
+}
+
+func TestGraceIsJudgedOnBothClocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &tv{}
+		back := time.Duration(0)
+		cfg := s.config()
+		cfg.Now = func() time.Time { return time.Now().Add(-back).Round(0) }
+		root := Refresh(cfg, State{File: filepath.Join(t.TempDir(), "s"), Seed: text("seed")})
+		s.broken = true
+		_, _ = within(time.Minute, root)
+		s.broken = false
+		time.Sleep(time.Minute)
+		back = 40 * time.Second // as if 20 s had passed
+		sent := len(s.forms)
+		if _, err := within(time.Minute, root); !errors.Is(err, ErrSignIn) || len(s.forms) != sent {
+			t.Errorf("%v, sent %d times more", err, len(s.forms)-sent)
+		}
+	})
+}
+
+func TestAnAnswerThatCannotBeWrittenIsOwedNotLost(t *testing.T) {
+	now := start
+	state := State{File: filepath.Join(t.TempDir(), "s"), Seed: text("seed")}
+	inTheWay := filepath.Join(state.File+".new", "x")
+	n := 0
+	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request) {
+		if n++; n == 1 {
+			_ = os.MkdirAll(inTheWay, 0o700)
+		}
+		says(200, fmt.Sprintf(`{"access_token":"a%d","refresh_token":"r%d","expires_in":300}`, n, n))(w, nil)
+	})
+	cfg := d.config()
+	cfg.Now = func() time.Time { return now }
+	root := Refresh(cfg, state)
+	for range 2 {
+		if _, err := fetch(t, root); !isReason(err, fresh.Unavailable) || n != 1 {
+			t.Errorf("%v after %d refreshes", err, n)
+		}
+	}
+	_ = os.RemoveAll(state.File + ".new")
+	now = start.Add(time.Minute)
+	if got := mustFetch(t, root); got != "a1" || stored(t, state.File).Refresh != "r1" {
+		t.Errorf("got %s, the state holds %s", got, stored(t, state.File).Refresh)
+	}
+	now = start.Add(time.Hour)
+	if got := mustFetch(t, root); got != "a2" || d.requests()[1].PostForm.Get("refresh_token") != "r1" {
+		t.Errorf("then %s", got)
+	}
+}
+
+// Another process may have gone on since.
+func TestAnOwedAnswerNeverReplacesANewerOne(t *testing.T) {
+	state := State{File: filepath.Join(t.TempDir(), "s"), Seed: text("seed")}
+	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request) {
+		_ = os.MkdirAll(filepath.Join(state.File+".new", "x"), 0o700)
+		says(200, `{"access_token":"a1","refresh_token":"r1"}`)(w, nil)
+	})
+	root := Refresh(d.config(), state)
+	_, _ = fetch(t, root)
+	_ = os.RemoveAll(state.File + ".new")
+	newer := stored(t, state.File)
+	newer.Refresh, newer.Tried = "r2", time.Time{}
+	if err := newVault(state.File).save(newer); err != nil {
+		t.Fatal(err)
+	}
+	d.answers(says(200, `{"access_token":"a3","refresh_token":"r3"}`))
+	if got := mustFetch(t, root); got != "a3" || d.requests()[1].PostForm.Get("refresh_token") != "r2" {
+		t.Errorf("got %s by %s", got, d.requests()[1].PostForm.Get("refresh_token"))
+	}
+}
+
+// Who has the file open that a crash left, or put one there, reads nothing.
+func TestTheStateIsWrittenIntoAFileOfItsOwn(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "s")
+	spy, err := os.OpenFile(file+".new", os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = spy.Close() }()
+	if err := newVault(file).save(record{Of: "x", Refresh: "r"}); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := spy.Stat(); err != nil || info.Size() != 0 {
+		t.Errorf("%d bytes can be read by another, %v", info.Size(), err)
+	}
 }
 
 func TestAnEndedAnswerIsKeptForItsRefreshTokenOnly(t *testing.T) {

@@ -45,8 +45,17 @@ type record struct {
 	Kept    bool      `json:"kept,omitempty"`   // the service answered without a new refresh token: it does not rotate
 	Tried   time.Time `json:"tried,omitzero"`   // when Refresh was first sent without an answer; zero: never
 	Again   time.Time `json:"again,omitzero"`   // when it was last sent
+	Over    bool      `json:"over,omitempty"`   // it was not sent again in time, and never will be
 	Access  *access   `json:"access,omitempty"` // the newest access token
 	Device  *pending  `json:"device,omitempty"` // a person is being asked
+}
+
+// code is the device code that waits; empty: none does.
+func (r *record) code() string {
+	if r.Device == nil {
+		return ""
+	}
+	return r.Device.Code
 }
 
 // access is an access token for every process that wants the same.
@@ -184,15 +193,12 @@ func (v *vault) save(rec record) error {
 }
 
 func writeSynced(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|noFollow, 0o600)
+	_ = os.Remove(path) // what a crash left, or what somebody has open
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
 	if err != nil {
 		return err
 	}
-	err = f.Chmod(0o600) // one that was there already
-	if err == nil {
-		_, err = f.Write(data)
-	}
-	if err == nil {
+	if _, err = f.Write(data); err == nil {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())

@@ -25,9 +25,9 @@ func Client(layer *fresh.Layer[fresh.Token], hosts ...string) *http.Client {
 // and by Host header; never on a request that a redirect from another host led
 // to; and never in place of an Authorization header that the caller set. When a
 // service refuses the token (401, or error="invalid_token"), exactly the lease
-// that was used is given up,
-// a new one is had, and the request is repeated once, if its body can be had
-// again (GetBody). The second answer is passed on, whatever it says.
+// that was used is given up, a new one is had, and the request is repeated once,
+// if its body can be had again (GetBody). The second answer is passed on,
+// whatever it says.
 type Transport struct {
 	Base  http.RoundTripper // default http.DefaultTransport
 	Layer *fresh.Layer[fresh.Token]
