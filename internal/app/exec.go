@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/longcase/longcase/fresh/oauth"
 	"github.com/longcase/longcase/internal/agent"
@@ -50,18 +51,22 @@ func Exec(ctx context.Context, o ExecOptions) error {
 	if err != nil {
 		return err
 	}
-	e := &execution{opts: o, dir: dir, path: path, log: slog.New(slog.NewTextHandler(o.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM) // they end ctx too, for as long as the command has not begun
+	defer signal.Stop(signals)
+	e := &execution{opts: o, dir: dir, path: path, signals: signals, log: slog.New(slog.NewTextHandler(o.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	return e.run(ctx)
 }
 
 // execution is one command and the agent beside it.
 type execution struct {
-	opts   ExecOptions
-	dir    string
-	path   string // of the command
-	log    *slog.Logger
-	chains *chains.Chains
-	agent  *agent.Agent
+	opts    ExecOptions
+	dir     string
+	path    string // of the command
+	signals chan os.Signal
+	log     *slog.Logger
+	chains  *chains.Chains
+	agent   *agent.Agent
 }
 
 func (e *execution) run(ctx context.Context) error {
@@ -165,22 +170,45 @@ func (e *execution) command(ctx context.Context, url string) error {
 	if err := written(ctx, places); err != nil {
 		return err
 	}
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
-	defer signal.Stop(signals)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	signal.Notify(e.signals, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
+	return e.wait(cmd)
+}
+
+// wait passes signals on until the command ends.
+func (e *execution) wait(cmd *exec.Cmd) error {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	for {
 		select {
-		case s := <-signals:
-			_ = cmd.Process.Signal(s) // it may be gone
+		case s := <-e.signals:
+			if !typed(s) {
+				_ = cmd.Process.Signal(s) // it may be gone
+			}
 		case err := <-ended:
 			return err
 		}
 	}
+}
+
+// typed reports whether a signal is one that the terminal sends to the command
+// itself: a second interrupt tells many programs to drop everything.
+func typed(s os.Signal) bool {
+	if s != syscall.SIGINT && s != syscall.SIGQUIT {
+		return false
+	}
+	tty, err := os.OpenFile("/dev/tty", os.O_RDONLY|unix.O_NOCTTY, 0)
+	if err != nil {
+		return false
+	}
+	defer tty.Close()
+	front, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
+	return err == nil && front == unix.Getpgrp()
 }
 
 // written waits for the token files.

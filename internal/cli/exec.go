@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/longcase/longcase/fresh"
 	"github.com/longcase/longcase/internal/app"
 )
 
@@ -38,13 +39,19 @@ func execCommand(env *Env) *cobra.Command {
 
 // executed gives the program's own exit code.
 func executed(err error) error {
-	var ended *exec.ExitError
+	var (
+		ended  *exec.ExitError
+		notRun *exec.Error
+		own    *fresh.Error
+	)
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &ended):
 		return &exit{code: app.ExitCode(ended)}
-	case errors.Is(err, app.ErrConfig), errors.Is(err, exec.ErrNotFound):
+	case errors.As(err, &own): // of a credential, whose own program may be missing
+		return credentialError(err)
+	case errors.Is(err, app.ErrConfig), errors.As(err, &notRun):
 		return &exit{exitUsage, err}
 	}
 	return credentialError(err)
