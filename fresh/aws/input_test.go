@@ -300,6 +300,38 @@ func TestProfile(t *testing.T) {
 	}
 }
 
+func TestProcessLeavesNothingBehind(t *testing.T) {
+	for ending, want := range map[string]error{"": nil, "; exit 3": fresh.Refused} {
+		pid := filepath.Join(t.TempDir(), "pid")
+		script := file(t, "(trap '' TERM HUP; exec sleep 600) & echo $! > "+pid+`; echo '{"Version":1,"AccessKeyId":"ASIA1","SecretAccessKey":"SECRET"}'`+ending)
+		config := file(t, "[default]\ncredential_process = sh "+script+"\n")
+		c, err := aws.Profile(aws.ProfileConfig{ConfigFile: config, CredentialsFile: os.DevNull})(t.Context(), time.Now())
+		answer{name: ending, want: want}.check(t, err)
+		if err == nil && c.Value.AccessKeyID != "ASIA1" {
+			t.Errorf("%q: keys %q", ending, c.Value.AccessKeyID)
+		}
+		b, err := os.ReadFile(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if child := strings.TrimSpace(string(b)); running(child) {
+			t.Errorf("%q: process %s is left behind", ending, child)
+		}
+	}
+}
+
+// running reports whether a process stays, and is no zombie.
+func running(pid string) bool {
+	for range 100 {
+		stat, err := os.ReadFile("/proc/" + pid + "/stat")
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return false
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return true
+}
+
 func TestProcessThatHangsEndsWithItsContext(t *testing.T) {
 	config := file(t, "[default]\ncredential_process = sleep 60 | cat\n")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

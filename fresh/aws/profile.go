@@ -107,6 +107,12 @@ func runProcess(ctx context.Context, command string) (fresh.Credential[Keys], er
 	cmd.WaitDelay = time.Second // what it left behind may hold its output open
 	killAll(cmd)
 	err := cmd.Run()
+	if err != nil && cmd.Process != nil {
+		_ = cmd.Cancel() // with what it left behind
+	}
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // it ended well and left a child that held its output
+	}
 	var exit *exec.ExitError
 	switch {
 	case out.left < 0:

@@ -109,6 +109,9 @@ func (p *program) run(ctx context.Context, now time.Time) (fresh.Credential[fres
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = out, errs, time.Second
 	killAll(cmd)
 	failed := cmd.Run()
+	if failed != nil && cmd.Process != nil {
+		_ = cmd.Cancel() // with what it left behind
+	}
 	what := "the program " + p.argv[0]
 	if ctx.Err() != nil {
 		return fresh.Credential[fresh.Token]{}, fresh.Fail(fresh.Unavailable, "%s did not end within %s", what, p.timeout)

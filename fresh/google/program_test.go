@@ -32,6 +32,24 @@ func TestAHangingProgramAndItsChildrenAreEnded(t *testing.T) {
 	}
 }
 
+func TestAProgramThatEndsLeavesNothingBehind(t *testing.T) {
+	for ending, want := range map[string]error{"": nil, "; exit 3": fresh.Unavailable} {
+		pid := filepath.Join(t.TempDir(), "pid")
+		p := &program{argv: []string{"/bin/sh", "-c", "(trap '' TERM HUP; exec sleep 600) & echo $! > " + pid +
+			`; echo '{"version":1,"success":true,"token_type":"` + tokenTypes + `jwt","id_token":"abc"}'` + ending}, timeout: time.Minute}
+		if c, err := p.token(context.Background(), time.Unix(0, 0)); !errors.Is(err, want) || err == nil && c.Value.Value != "abc" {
+			t.Errorf("%q: %q, err = %v", ending, c.Value.Value, err)
+		}
+		child, err := os.ReadFile(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if running(t, strings.TrimSpace(string(child))) {
+			t.Errorf("%q: its child %s is still there", ending, child)
+		}
+	}
+}
+
 // running reports whether a process stays, and is no zombie.
 func running(t *testing.T, pid string) bool {
 	t.Helper()
