@@ -163,12 +163,17 @@ func admitOrigin(r *http.Request, local net.Addr) *refusal {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "none" {
 		return no(http.StatusForbidden, ByBrowser, "a page may not ask (Sec-Fetch-Site)")
 	}
-	for _, h := range []string{"X-Forwarded-For", "Forwarded"} {
-		if _, yes := r.Header[h]; yes {
-			return no(http.StatusForbidden, ByForwarded, "a forwarded request is refused (%s)", h)
+	for name := range r.Header {
+		if forwarding(name) {
+			return no(http.StatusForbidden, ByForwarded, "a forwarded request is refused (%s)", name)
 		}
 	}
 	return nil
+}
+
+// forwarding reports whether a header is one that a proxy adds, each its own.
+func forwarding(name string) bool {
+	return name == "Forwarded" || name == "Via" || name == "X-Real-Ip" || strings.HasPrefix(name, "X-Forwarded-")
 }
 
 // hostIs reports whether host names the listener: a loopback name or address

@@ -142,6 +142,10 @@ func TestNoFormAnswersWhatAPageOrAProxySends(t *testing.T) {
 		{"a proxy", []string{"X-Forwarded-For", "10.0.0.1"}, 403},
 		{"a proxy that says nothing", []string{"X-Forwarded-For", ""}, 403},
 		{"a newer proxy", []string{"Forwarded", "for=10.0.0.1"}, 403},
+		{"a proxy that hides its client", []string{"Via", "1.1 squid"}, 403},
+		{"a proxy that tells a host", []string{"X-Forwarded-Host", "a.example.com"}, 403},
+		{"a proxy that tells a scheme", []string{"x-forwarded-proto", "https"}, 403},
+		{"a proxy that tells an address", []string{"X-Real-IP", "10.0.0.1"}, 403},
 	}
 	for _, g := range guards {
 		t.Run(g.name, func(t *testing.T) {
