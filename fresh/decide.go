@@ -115,12 +115,15 @@ func (s *schedule) slot(now token.Instant, recheck time.Duration) time.Duration 
 	if left <= 0 {
 		left = now.Until(s.end)
 	}
-	slot := max(left/2, min(time.Second, s.life/20))
+	slot := max(left/2, s.pace())
 	if recheck > 0 {
 		slot = min(slot, max(recheck, minRecheck))
 	}
 	return slot
 }
+
+// pace is how often something is looked at that is due and cannot be done.
+func (s *schedule) pace() time.Duration { return min(time.Second, s.life/20) }
 
 // postponed is the schedule without a renewal before t.
 func (s schedule) postponed(t token.Instant) schedule {

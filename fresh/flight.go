@@ -58,6 +58,9 @@ func (l *Layer[T]) board(now token.Instant, waits bool) (*flight[T], error) {
 	case h != nil && h.decide(now) == use:
 		return nil, nil
 	case l.flight == nil && !l.mayTry(now):
+		if h != nil {
+			l.postpone(h, now.Add(h.pace()), now)
+		}
 		return nil, l.failure.err
 	case l.flight == nil:
 		l.flight = &flight[T]{done: make(chan struct{})}

@@ -63,7 +63,8 @@ func (l *Layer[T]) replace(ctx context.Context, to Lease[T]) (bool, error) {
 // refused ones are refused in their turn: then a renewal is granted at once,
 // after 1 s, 2 s, 4 s and so on to a minute (less for short lives), until a
 // lease has gone unrefused for ten times the last pause. Meanwhile the lease in
-// hand stays.
+// hand stays. An issuer that has nothing else gives the refused value again, as
+// another lease: who repeats what was refused compares the values.
 func (l *Layer[T]) Invalidate(lease Lease[T]) bool {
 	if lease.of != l || lease.Generation == 0 {
 		return false

@@ -39,7 +39,8 @@ func (c *Credential[T]) ending() ending {
 type Root[T comparable] func(ctx context.Context, now time.Time) (Credential[T], error)
 
 // Fetch fetches a credential with the help of a lease of the parent. Its error
-// is made with Blame where that lease is at fault.
+// is made with Blame where that lease is at fault, also because it ended on the
+// way.
 type Fetch[P, T comparable] func(ctx context.Context, from Lease[P], now time.Time) (Credential[T], error)
 
 // Token is a credential of one string: a bearer token, a JWT, the session token

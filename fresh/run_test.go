@@ -115,6 +115,30 @@ func TestRunLooksAtTheClocksForItsParents(t *testing.T) {
 	})
 }
 
+func TestRunWithALeaseInHandAndAStuckParentIsQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h host
+		var reads atomic.Int64
+		release, calls := make(chan struct{}), 0
+		parent := fresh.New(func(context.Context, time.Time) (fresh.Credential[fresh.Token], error) {
+			if calls++; calls > 1 {
+				<-release
+			}
+			return fresh.Credential[fresh.Token]{Value: bearer("a"), Life: time.Minute}, nil
+		}, fresh.Policy{})
+		policy := fresh.Policy{Now: func() token.Instant { reads.Add(1); return h.now() }}
+		l := fresh.From(parent, (&source{name: "b", life: time.Hour}).from(nil), policy)
+		stop := running(l)
+		defer stop()
+		time.Sleep(time.Hour - time.Second)
+		if n := reads.Load(); n > 1000 {
+			t.Errorf("%d looks at the clock while the parent is stuck", n)
+		}
+		get(t, l)
+		close(release)
+	})
+}
+
 func TestRunOfAStuckProviderIsPatient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release, read := make(chan struct{}), 0
