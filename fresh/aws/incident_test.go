@@ -94,6 +94,27 @@ func TestJWTThatEndedIsNotSent(t *testing.T) {
 	}
 }
 
+// The clock of this host is two hours ahead of the issuer's and of AWS's, as the
+// issuer's Date tells: the JWT lives, although its exp is past here.
+func TestJWTThatEndedByAWrongClockIsSent(t *testing.T) {
+	w := newWorld(t, clouds.AWSConfig{})
+	w.ahead.Store(int64(-2 * time.Hour))
+	jwt := w.jwt(t, "jwt-1", -time.Hour)
+	pod := fresh.New(func(context.Context, time.Time) (fresh.Credential[fresh.Token], error) {
+		return fresh.Credential[fresh.Token]{Value: fresh.Token{Value: jwt}, Expires: time.Now().Add(-time.Hour), Date: w.now()}, nil
+	}, w.policy("pod"))
+	got, err := fresh.From(pod, aws.WebIdentity(w.role), w.policy("role")).Get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if life := time.Until(got.Expires); life > time.Hour || life < 50*time.Minute {
+		t.Errorf("the keys live %v by this host's clock", life)
+	}
+	if n := w.events.count("pod", fresh.RefusedLease); n != 0 {
+		t.Errorf("the JWT was blamed %d times", n)
+	}
+}
+
 // The chain of an instance: session, role, and a role of another account, as one
 // would exchange for a token of another cloud.
 func TestChainHealsWhenAllOfItIsRevoked(t *testing.T) {

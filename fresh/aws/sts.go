@@ -116,14 +116,16 @@ func AssumeRole(cfg RoleConfig) fresh.Fetch[Keys, Keys] {
 }
 
 // WebIdentity takes a role with a JWT of an issuer that the account trusts. A
-// JWT that has ended, by its own "exp" or by the service's word, is blamed.
+// JWT that has ended, by the service's word, is blamed; so is one that has ended
+// by its own "exp", where its layer knows no end. Where it does, that end may be
+// corrected by the issuer's clock, which "exp" is not.
 func WebIdentity(cfg RoleConfig) fresh.Fetch[fresh.Token, Keys] {
 	wrong, client := cfg.Check(), cfg.client()
 	return func(ctx context.Context, from fresh.Lease[fresh.Token], now time.Time) (fresh.Credential[Keys], error) {
 		if wrong != nil {
 			return fresh.Credential[Keys]{}, misconfigured(wrong)
 		}
-		if end := endOf(from.Value.Value); !end.IsZero() && !now.Before(end) {
+		if end := endOf(from.Value.Value); from.Expires.IsZero() && !end.IsZero() && !now.Before(end) {
 			return fresh.Credential[Keys]{}, fresh.Blame(from,
 				fresh.Fail(fresh.Ended, "the JWT ended at %s: nothing was sent", end.Format(time.RFC3339)))
 		}
