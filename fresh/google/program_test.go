@@ -107,6 +107,8 @@ func TestOnlyRefusalsOfTheSubjectTokenBlameIt(t *testing.T) {
 	}{
 		{400, words{"invalid_grant", "ID Token issued at 1700000000 is stale to sign-in."}, true},
 		{400, words{"invalid_grant", "Received invalid AWS response of type ExpiredToken with error message: The security token included in the request is expired"}, true},
+		{400, words{"invalid_grant", "Received invalid AWS response of type Throttling with error message: Rate exceeded"}, false},
+		{400, words{"invalid_grant", "Received invalid AWS response of type SignatureDoesNotMatch with error message: Signature expired: 20261122T100000Z is now earlier"}, false},
 		{400, words{"invalid_grant", "Received invalid AWS response of type InvalidClientTokenId with error message: The security token included in the request is invalid."}, true},
 		{400, words{"invalid_grant", ""}, true},
 		{400, words{"invalid_token", "x"}, true},

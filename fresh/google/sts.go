@@ -168,6 +168,10 @@ func aboutSubject(status int, said words) bool {
 		return false
 	}
 	text := strings.ToLower(said.text)
+	if _, aws, ok := strings.Cut(text, "invalid aws response of type "); ok {
+		// other keys help against no throttling, wrong clock or AccessDenied
+		return strings.HasPrefix(aws, "expiredtoken") || strings.HasPrefix(aws, "invalidclienttokenid")
+	}
 	for _, settled := range []string{"the audience in", "expected audience", "the issuer in", "credential's issuer", "attribute condition"} {
 		if strings.Contains(text, settled) {
 			return false
