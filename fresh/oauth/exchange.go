@@ -86,24 +86,25 @@ const (
 // section 2.2.2 gives that and a malformed request one code.
 var (
 	aboutActor   = regexp.MustCompile(`(?i)\bactor`)
-	aboutSubject = regexp.MustCompile(`(?i)\bsubject[_ -]?token|\bassertion|\bjwt|\btoken\b`)
+	aboutSubject = regexp.MustCompile(`(?i)\bsubject[_ -]?tokens?\b|\bassertion|\bjwt|\btoken\b`)
+	aboutTypes   = regexp.MustCompile(`(?i)\burn:\S+|\b(\w+_)?token[_ -]?types?\b`) // which no other token would change
 	notGood      = regexp.MustCompile(`(?i)expired|\bexp\b|invalid|not valid|not (yet )?active|inactive|revoked|too old|no longer|is over|cannot be verified|signature`)
 )
 
 // faultOf reads a refusal. A client that is refused is not the tokens' fault.
 func faultOf(err error) fault {
 	var e *Error
-	if !errors.As(err, &e) || e.Code != "invalid_grant" && e.Code != "invalid_request" {
+	if !errors.As(err, &e) || e.Code != "invalid_grant" && e.Code != "invalid_token" && e.Code != "invalid_request" {
 		return faultNone
 	}
-	about := faultSubject
-	if aboutActor.MatchString(e.Description) && !strings.Contains(strings.ToLower(e.Description), "subject") {
+	about, said := faultSubject, aboutTypes.ReplaceAllString(e.Description, "")
+	if aboutActor.MatchString(said) && !strings.Contains(strings.ToLower(said), "subject") {
 		about = faultActor
 	}
-	if e.Code == "invalid_grant" {
+	if e.Code != "invalid_request" {
 		return about
 	}
-	if notGood.MatchString(e.Description) && (about == faultActor || aboutSubject.MatchString(e.Description)) {
+	if notGood.MatchString(said) && (about == faultActor || aboutSubject.MatchString(said)) {
 		return about
 	}
 	return faultNone
