@@ -13,6 +13,8 @@ import (
 )
 
 const (
+	stillPending  = "authorization_pending"
+	slowDown      = "slow_down"
 	deviceGrant   = "urn:ietf:params:oauth:grant-type:device_code"
 	usualInterval = 5 * time.Second // RFC 8628 section 3.2
 	slower        = 5 * time.Second // section 3.5
@@ -123,7 +125,7 @@ func (d *device) begin(ctx context.Context) (pending, error) {
 // poll waits for its turn and asks once whether the person is done.
 func (d *device) poll(ctx context.Context, rec record) (c fresh.Credential[fresh.Token], again bool, err error) {
 	p := rec.Device
-	if err := sleep(ctx, p.Next.Sub(d.cfg.Now())); err != nil {
+	if err := sleep(ctx, min(p.Next.Sub(d.cfg.Now()), p.Interval)); err != nil { // no longer, wherever the clock went
 		waits := fmt.Sprintf("nobody has entered the code %s at %s yet", p.User.UserCode, p.User.URI)
 		return c, false, d.put(rec, fresh.Fail(fresh.Unavailable, "%s", waits))
 	}
@@ -143,7 +145,8 @@ func (d *device) poll(ctx context.Context, rec record) (c fresh.Credential[fresh
 	return c, again, err
 }
 
-// judge reads a poll's refusal (RFC 8628 section 3.5).
+// judge reads a poll's refusal (RFC 8628 section 3.5). A refusal of another kind,
+// of the client or for the moment, leaves the code to the person who has it.
 func (d *device) judge(rec record, err error) (again bool, _ error) {
 	var no *Error
 	if !errors.As(err, &no) {
@@ -151,9 +154,9 @@ func (d *device) judge(rec record, err error) (again bool, _ error) {
 	}
 	var e *fresh.Error
 	switch no.Code {
-	case "authorization_pending":
+	case stillPending:
 		return true, nil
-	case "slow_down":
+	case slowDown:
 		rec.Device.Interval += slower
 		rec.Device.Next = rec.Device.Next.Add(slower)
 		return true, nil
@@ -161,8 +164,10 @@ func (d *device) judge(rec record, err error) (again bool, _ error) {
 		if errors.As(err, &e) {
 			e.RetryAfter = max(e.RetryAfter, afterDenial)
 		}
+		rec.Device = nil
+	case "expired_token", "invalid_grant", "incorrect_device_code": // the last is GitHub's
+		rec.Device = nil
 	}
-	rec.Device = nil
 	return false, d.put(rec, err)
 }
 

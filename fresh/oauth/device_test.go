@@ -33,6 +33,8 @@ type tv struct {
 	denies   bool
 	refresh  string // in the answer
 	refuse   string // refreshes are refused with this error
+	stumbles string // polls are answered with this error
+	found    int    // readings of the metadata
 	extra    string // of the device answer
 	forms    []url.Values
 	broken   bool // the connection breaks
@@ -47,6 +49,9 @@ func (s *tv) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch {
 	case s.broken:
 		return nil, errors.New("connection reset")
+	case strings.HasPrefix(r.URL.Path, "/.well-known/"):
+		s.found++
+		says(200, `{"issuer":"https://tv.test","token_endpoint":"https://tv.test/token","device_authorization_endpoint":"https://tv.test/device"}`)(w, r)
 	case r.URL.Path == "/device":
 		s.codes++
 		s.begun, s.polled, s.interval = time.Now(), time.Now(), 5*time.Second
@@ -72,6 +77,8 @@ func (s *tv) poll(w http.ResponseWriter, r *http.Request) {
 	s.polled = time.Now()
 	refuse := func(code string) { says(400, `{"error":"`+code+`"}`)(w, r) }
 	switch since := time.Since(s.begun); {
+	case s.stumbles != "":
+		refuse(s.stumbles)
 	case r.PostForm.Get("device_code") != fmt.Sprintf("d%d", s.codes):
 		refuse("invalid_grant")
 	case early:
@@ -189,6 +196,52 @@ func TestHowASignInFails(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A refusal that is not about the code leaves it to the person who has it.
+func TestACodeOutlivesOtherRefusals(t *testing.T) {
+	for _, code := range []string{"temporarily_unavailable", "server_error", "invalid_client"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &tv{person: 20 * time.Second, stumbles: code}
+			var screen screen
+			root := Device(s.config(), State{}, screen.show)
+			for range 2 {
+				if _, err := within(time.Minute, root); err == nil || !strings.Contains(err.Error(), code) {
+					t.Errorf("%v, want %s", err, code)
+				}
+			}
+			s.stumbles = ""
+			if _, err := within(time.Minute, root); err != nil || s.codes != 1 || len(screen.shown) != 1 {
+				t.Errorf("after %s: %v, %d codes, shown %d times", code, err, s.codes, len(screen.shown))
+			}
+		})
+	}
+}
+
+func TestTheMetadataHoldsWhileAPersonIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &tv{person: time.Minute}
+		cfg := s.config()
+		cfg.Issuer, cfg.TokenEndpoint, cfg.DeviceEndpoint = "https://tv.test", "", ""
+		if _, err := within(time.Hour, Device(cfg, State{}, func(DeviceCode) {})); err != nil || s.found != 1 || s.polls < 10 {
+			t.Errorf("%v; the metadata was read %d times for %d polls, want once", err, s.found, s.polls)
+		}
+	})
+}
+
+func TestAClockThatIsSetBackDelaysNoPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &tv{person: 15 * time.Second}
+		back := time.Duration(0)
+		cfg := s.config()
+		cfg.Now = func() time.Time { return time.Now().Add(-back).Round(0) }
+		root := Device(cfg, State{}, func(DeviceCode) {})
+		_, _ = within(12*time.Second, root)
+		back = time.Hour
+		if c, err := within(30*time.Second, root); err != nil || c.Value.Value != "signed-in" {
+			t.Errorf("%v", err)
+		}
+	})
 }
 
 func TestSlowDownIsObeyed(t *testing.T) {

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"net/http/httptrace"
@@ -94,12 +95,13 @@ func (s *service) prepare(ctx context.Context, at func(discovery.Document) strin
 	q.Header.Set("Accept", "application/json")
 	if p.basic != "" {
 		q.SetBasicAuth(url.QueryEscape(s.cfg.Client), url.QueryEscape(p.basic))
+		q.secrets = append(q.secrets, strings.TrimPrefix(q.Header.Get("Authorization"), "Basic "))
 	}
 	return q, nil
 }
 
 // send sends q once. After a failure the metadata is read anew: the service may
-// have moved.
+// have moved. One that asks to wait has not.
 func (s *service) send(ctx context.Context, q *request) (ask.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
@@ -112,7 +114,8 @@ func (s *service) send(ctx context.Context, q *request) (ask.Answer, error) {
 	if err == nil {
 		err = refusal(a, q.secrets)
 	}
-	if err != nil {
+	var no *Error
+	if err != nil && !(errors.As(err, &no) && (no.Code == stillPending || no.Code == slowDown)) {
 		s.forget()
 	}
 	return a, err
