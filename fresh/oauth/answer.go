@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +38,12 @@ func (e *Error) Error() string {
 		s += ": " + e.Description
 	}
 	return s
+}
+
+// ends reports whether the service says that what it was asked with is no good
+// any more.
+func (e *Error) ends() bool {
+	return e.Code == "invalid_grant" || e.Code == "bad_refresh_token" // the second is GitHub's
 }
 
 // granted is a token answer.
@@ -143,24 +149,23 @@ func jwtEnd(raw string) time.Time {
 	return time.Unix(int64(whole), int64(part*1e9)).UTC()
 }
 
-// refusal is nil for 200, else the service's no. What is no token service's word
-// is Malformed; a service that cannot answer now is Unavailable. said by us, so
-// not to be repeated: secrets.
+// refusal is nil for 200, else the service's no; some services say no with 200
+// (GitHub). What is no token service's word is Malformed; a service that cannot
+// answer now is Unavailable. said by us, so not to be repeated: secrets.
 func refusal(a ask.Answer, secrets []string) error {
-	if a.Status == http.StatusOK {
-		return nil
-	}
 	var body struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
+		Token       string `json:"access_token"`
 	}
 	_ = json.Unmarshal(a.Body, &body)
-	err := a.OK(theService, "")
-	var e *fresh.Error
-	if !errors.As(err, &e) || e.Reason == fresh.Unavailable {
+	e := &fresh.Error{Reason: fresh.Refused}
+	switch err := a.OK(theService, ""); {
+	case err == nil && (body.Error == "" || body.Token != ""):
+		return nil
+	case err != nil && (!errors.As(err, &e) || e.Reason == fresh.Unavailable):
 		return err
-	}
-	if body.Error == "" {
+	case body.Error == "":
 		e.Reason = fresh.Malformed
 		e.Detail += " and not as a token service does: check its address"
 		return e
@@ -184,12 +189,21 @@ func secretsOf(form url.Values) (secrets []string) {
 // shown is what an error may repeat of a service's words.
 func shown(s string, secrets []string, most int) string {
 	s = printable(s, len(s))
-	for _, secret := range secrets {
-		if secret != "" {
-			s = strings.ReplaceAll(s, secret, "[secret]")
-		}
+	for _, secret := range spellings(secrets) {
+		s = strings.ReplaceAll(s, secret, "[secret]")
 	}
 	return s[:min(len(s), most)]
+}
+
+// spellings are the ways a service may repeat secrets in print: as they are, and
+// as a form has them. The longest come first: one may hold another.
+func spellings(secrets []string) []string {
+	var all []string
+	for _, s := range secrets {
+		all = append(all, printable(s, len(s)), url.QueryEscape(s))
+	}
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
+	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
 }
 
 // printable keeps what RFC 6749 section 5.2 allows in an error, bounded.

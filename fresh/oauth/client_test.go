@@ -190,6 +190,8 @@ func TestRefusalsAndBadAnswers(t *testing.T) {
 	}{
 		{"a wrong client", says(401, `{"error":"invalid_client","error_description":"no \u001b[31msuch\nclient"}`), fresh.Refused, "answered 401 invalid_client: no [31msuchclient", 0},
 		{"a refusal that repeats the secret", says(400, `{"error":"invalid_client","error_description":"a:b c is wrong"}`), fresh.Refused, "[secret] is wrong", 0},
+		{"a refusal that repeats the secret as it was sent", says(400, `{"error":"invalid_client","error_description":"a%3Ab+c, c2VydmljZSthOmElM0FiK2M="}`), fresh.Refused, "[secret], [secret]", 0},
+		{"a refusal with 200", says(200, `{"error":"invalid_client","error_description":"no"}`), fresh.Refused, "answered 200 invalid_client: no", 0},
 		{"a wrong audience", says(400, `{"error":"invalid_target"}`), fresh.Refused, "invalid_target", 0},
 		{"too many", retryAfter(says(429, `{"error":"slow"}`), "7"), fresh.Unavailable, "answered 429", 7 * time.Second},
 		{"maintenance", retryAfter(says(503, `down`), "120"), fresh.Unavailable, "answered 503", 2 * time.Minute},
@@ -229,6 +231,19 @@ func TestRefusalsAndBadAnswers(t *testing.T) {
 
 func retryAfter(h http.HandlerFunc, v string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Retry-After", v); h(w, r) }
+}
+
+func TestNoSpellingOfASecretIsShown(t *testing.T) {
+	for _, tt := range []struct{ said, want string }{
+		{"wrong: pässwörd", "wrong: [secret]"},
+		{"wrong: p%C3%A4ssw%C3%B6rd", "wrong: [secret]"},
+		{"abc and abcdef", "[secret] and [secret]"},
+		{"abc\x00def", "[secret]"},
+	} {
+		if got := shown(tt.said, []string{"", "pässwörd", "abc", "abcdef"}, 100); got != tt.want {
+			t.Errorf("%q is shown as %q, want %q", tt.said, got, tt.want)
+		}
+	}
 }
 
 func TestTheServicesOwnWordsAreTheCause(t *testing.T) {

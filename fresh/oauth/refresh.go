@@ -206,7 +206,7 @@ func (r *refresher) since(rec record, now time.Time) time.Duration {
 func (r *refresher) failed(before, tried record, q *request, err error) error {
 	var no *Error
 	switch {
-	case errors.As(err, &no) && no.Code == "invalid_grant":
+	case errors.As(err, &no) && no.ends():
 		why := "the service no longer takes the refresh token (" + no.Error() + ")"
 		if !before.Tried.IsZero() {
 			why += "; the answer to an earlier refresh was lost"

@@ -159,6 +159,7 @@ func TestWhatAFailureLeavesInTheState(t *testing.T) {
 		{"nobody listens", nil, fresh.Unavailable, false},
 		{"another refusal", says(400, `{"error":"invalid_scope"}`), fresh.Refused, false},
 		{"a wrong client", says(401, `{"error":"invalid_client"}`), fresh.Refused, false},
+		{"a refusal with 200", says(200, `{"error":"invalid_client"}`), fresh.Refused, false},
 		{"too many", says(429, ``), fresh.Unavailable, false},
 		{"no time", says(503, ``), fresh.Unavailable, false},
 		{"a page of something else", says(403, `<html>`), fresh.Malformed, false},
@@ -385,6 +386,18 @@ func TestARepeatLetsTheLostRequestArrive(t *testing.T) {
 			t.Errorf("then %v after %s", err, time.Since(repeated))
 		}
 	})
+}
+
+func TestWordsThatEndARefreshToken(t *testing.T) {
+	for _, answer := range []http.HandlerFunc{says(400, `{"error":"invalid_grant"}`), says(200, `{"error":"bad_refresh_token"}`)} {
+		d := newDouble(t, answer)
+		state := State{File: filepath.Join(t.TempDir(), "s"), Seed: text("seed")}
+		for range 2 {
+			if _, err := fetch(t, Refresh(d.config(), state)); !errors.Is(err, ErrSignIn) || len(d.requests()) != 1 {
+				t.Errorf("%v, asked %d times", err, len(d.requests()))
+			}
+		}
+	}
 }
 
 // What is too late stays too late: a clock that is set back makes no time.

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -24,10 +25,19 @@ func (s source) Token() (*oauth2.Token, error) {
 	}
 	t := &oauth2.Token{AccessToken: lease.Value.Value, TokenType: lease.Value.Type, Expiry: lease.Expires}
 	if t.Expiry.IsZero() { // it has no end and is read again and again
-		t.Expiry = s.layer.Status().Next
+		t.Expiry = until(s.layer.Status().Next)
 	}
 	if lease.Value.Scope != "" {
 		t = t.WithExtra(map[string]any{"scope": lease.Value.Scope})
 	}
 	return t, nil
+}
+
+// until is when a token that is renewed at next is to be asked for again. Where
+// that is not known, it was then: the zero time would mean never.
+func until(next time.Time) time.Time {
+	if next.IsZero() {
+		return time.Unix(0, 0)
+	}
+	return next
 }

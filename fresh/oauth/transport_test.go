@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"github.com/longcase/longcase/fresh"
 )
 
@@ -418,6 +420,9 @@ func TestATokenSourceHasTheEnd(t *testing.T) {
 	got, err = TokenSource(endless).Token()
 	if left := time.Until(got.Expiry); err != nil || left <= 0 || left > time.Minute || got.Extra("scope") != "a b" {
 		t.Errorf("what is read each minute is kept for %s, %v", left, err)
+	}
+	if never := (&oauth2.Token{AccessToken: "x", Expiry: until(time.Time{})}); never.Valid() {
+		t.Error("what is renewed nobody knows when is kept for ever")
 	}
 	m.fail.Store(true)
 	if _, err := TokenSource(fresh.New(m.fetch, fresh.Policy{})).Token(); !errors.Is(err, fresh.Unavailable) {
