@@ -59,10 +59,10 @@ func tokenGetCommand(env *Env) *cobra.Command {
 
 // layer is what is asked for: by name, or by flags.
 func (w *wanted) layer(cmd *cobra.Command, args []string) (*fresh.Layer[fresh.Token], error) {
-	flags := w.issuer != "" || w.client != "" || w.aud != ""
+	flags := w.issuer != "" || w.client != "" || w.aud != "" || len(w.scopes) > 0 || w.secretFile != "" || w.keyFile != ""
 	switch {
 	case len(args) == 1 && flags:
-		return nil, &misuse{errors.New("a name and --issuer, --client, --audience exclude each other"), cmd.UseLine()}
+		return nil, &misuse{errors.New("a name and --issuer, --client, --audience, --scope, --secret-file, --key-file exclude each other"), cmd.UseLine()}
 	case len(args) == 1:
 		return w.env.tokenLayer(w.file, args[0])
 	case w.issuer == "" || w.client == "" || w.aud == "":

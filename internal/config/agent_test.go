@@ -251,7 +251,7 @@ func TestPublishers(t *testing.T) {
 		{"each form once", "{credential: k, as: imds}, {credential: k, as: aws-container}, {credential: t, as: gce-metadata}, {credential: z, as: azure-imds}, {credential: z, as: azure-app-service}, {credential: t, as: file, path: p}", ""},
 		{"two of a form on one listener", "{credential: k, as: imds}, {credential: k, as: imds}", "k has imds on 127.0.0.1:4620 already"},
 		{"two of a form on two listeners", "{credential: k, as: imds}, {credential: k, as: imds, listen: 127.0.0.1:4621}", ""},
-		{"two of a form on two free ports", "{credential: k, as: imds, listen: 127.0.0.1:0}, {credential: k, as: imds, listen: 127.0.0.1:0}", ""},
+		{"two of a form on a free port, which is one", "{credential: k, as: imds, listen: 127.0.0.1:0}, {credential: k, as: imds, listen: 127.0.0.1:0}", "k has imds on 127.0.0.1:0 already"},
 		{"two containers: their paths differ", "{credential: k, as: aws-container}, {credential: k2, as: aws-container}", ""},
 		{"one container twice", "{credential: k, as: aws-container}, {credential: k, as: aws-container}", "k has aws-container of k on 127.0.0.1:4620 already"},
 		{"azure for two resources", "{credential: z, as: azure-imds}, {credential: w, as: azure-imds}", ""},
@@ -263,6 +263,12 @@ func TestPublishers(t *testing.T) {
 		{"gce-metadata of keys", "{credential: k, as: gce-metadata}", `as: gce-metadata needs a token, and "k" (aws-profile) gives AWS keys`},
 		{"a file of a session token", "{credential: i, as: file, path: p}", `as: file needs a token or AWS keys`},
 		{"a file of a token in the format of keys", "{credential: t, as: file, path: p, format: aws-credentials}", "format aws-credentials does not fit"},
+		{"a file over its own source", "{credential: t, as: file, path: ./pod.jwt}", `agent.publish.path: credential "t" is got with this file`},
+		{"a file over the source below", "{credential: w, as: file, path: pod.jwt}", `agent.publish.path: credential "t" is got with this file`},
+		{"a file that another's chain reads", "{credential: g, as: file, path: pod.jwt}", ""},
+		{"a file over a secret", "{credential: t, as: file, path: g.secret}", `agent.publish.path: credential "g" is got with this file`},
+		{"a file over a token_file", "{credential: k, as: imds, token_file: p}, {credential: t, as: file, path: p}", `agent.publish.path: a publisher keeps its token_file there`},
+		{"a secret over a state", "{credential: k, as: imds, token_file: g.state}", `agent.publish.token_file: credential "g" is got with this file`},
 		{"a file without a path", "{credential: t, as: file}", "agent.publish.path is missing: as: file needs it"},
 		{"a file that listens", "{credential: t, as: file, path: p, listen: 127.0.0.1:1}", "agent.publish.listen is not a key of as: file, which has credential, as, path, format, mode"},
 		{"a file for everyone", "{credential: t, as: file, path: p, mode: '0644'}", "is not one of 0600, 0640, 0400 and 0440"},
@@ -273,7 +279,7 @@ func TestPublishers(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			text := "agent: {credentials: {t: {kind: jwt-file, path: p}, k: {kind: aws-profile}, k2: {kind: aws-profile}, i: {kind: aws-imds-token}, z: {kind: azure-imds, resource: 'https://z'}, w: {kind: azure-workload-identity, from: t, tenant: t, client: c, scopes: ['https://w/.default']}}, publish: [" + tt.publish + "]}"
+			text := "agent: {credentials: {t: {kind: jwt-file, path: pod.jwt}, g: {kind: oauth2-refresh, issuer: 'https://i', client: c, state: g.state, secret: {file: g.secret}}, k: {kind: aws-profile}, k2: {kind: aws-profile}, i: {kind: aws-imds-token}, z: {kind: azure-imds, resource: 'https://z'}, w: {kind: azure-workload-identity, from: t, tenant: t, client: c, scopes: ['https://w/.default']}}, publish: [" + tt.publish + "]}"
 			if _, err := Parse("dir/f", []byte(text)); !says(err, tt.says) {
 				t.Errorf("Parse = %v, want %q", err, tt.says)
 			}

@@ -202,12 +202,52 @@ func (l *loader) publishers(a *Agent) {
 		l.holds(p, "agent.publish", "as: "+p.As, f.needs, f.takes+" credential as", f.keys())
 		l.published(p, a, f)
 		l.settlePublisher(p, a)
+		l.output(&p.Path, "path", p, a)
+		l.output(&p.TokenFile, "token_file", p, a)
 		place := p.place()
-		if other := taken[place]; other != "" && !strings.HasSuffix(place, ":0") {
+		if other := taken[place]; other != "" {
 			l.wrong(&p.As, "", "agent.publish: %s has %s already: give one of them a listen of its own", other, place)
 		}
 		taken[place] = p.Credential
 	}
+}
+
+// output refuses to write over what credentials are got with: their keys and
+// secrets, and the token that the published one itself stands on.
+func (l *loader) output(path *string, key string, p *Publisher, a *Agent) {
+	if !l.given(path) || *path == "" {
+		return
+	}
+	same := func(other string) bool { return other != "" && filepath.Clean(other) == filepath.Clean(*path) }
+	if key == "path" && slices.ContainsFunc(a.Publish, func(p Publisher) bool { return same(p.TokenFile) }) {
+		l.wrong(path, "", "agent.publish.path: a publisher keeps its token_file there")
+		return
+	}
+	below := standsOn(p.Credential, a.Credentials)
+	for _, name := range slices.Sorted(maps.Keys(a.Credentials)) {
+		c := a.Credentials[name]
+		reads := []string{c.File, c.TokenFile, c.State, c.Secret.File, c.Key.File, c.Certificate.File, c.RefreshToken.File}
+		if below[name] {
+			reads = append(reads, c.Path)
+		}
+		if slices.ContainsFunc(reads, same) {
+			l.wrong(path, "", "agent.publish.%s: credential %s is got with this file: it would be written over", key, quote(name))
+			return
+		}
+	}
+}
+
+// standsOn is the named credential and all that it stands on.
+func standsOn(name string, credentials map[string]*Credential) map[string]bool {
+	found, next := map[string]bool{}, []string{name}
+	for len(next) > 0 {
+		name, next = next[0], next[1:]
+		if c := credentials[name]; c != nil && !found[name] {
+			found[name] = true
+			next = append(next, c.From, c.Actor)
+		}
+	}
+	return found
 }
 
 // place is what only one publisher can have.
