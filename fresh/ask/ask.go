@@ -1,6 +1,6 @@
 // Package ask makes one request to a credential service: bounded in size and
 // time, never across a redirect, with errors that name the service and hold
-// neither secret nor query.
+// neither secret nor query. It reads files under the same bounds.
 package ask
 
 import (

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -72,9 +71,9 @@ func (c ContainerConfig) ask(ctx context.Context, authorization string) (ask.Ans
 func (c ContainerConfig) authorization() (string, error) {
 	v := c.Token
 	if c.TokenFile != "" {
-		b, err := os.ReadFile(c.TokenFile)
+		b, err := ask.File(c.TokenFile)
 		if err != nil {
-			return "", &fresh.Error{Reason: fresh.Unavailable, Detail: "the token file cannot be read", Err: err}
+			return "", &fresh.Error{Reason: fresh.Unavailable, Detail: "the token file", Err: err}
 		}
 		if v = strings.TrimRight(string(b), "\r\n"); v == "" {
 			return "", fresh.Fail(fresh.Malformed, "the token file %s is empty", c.TokenFile)

@@ -147,7 +147,7 @@ func TestContainer(t *testing.T) {
 	if err != nil || c.Expires.IsZero() || c.Date.IsZero() {
 		t.Errorf("the file was not read again: %v", err)
 	}
-	for content, want := range map[string]fresh.Reason{"": fresh.Malformed, "a\nb": fresh.Malformed} {
+	for content, want := range map[string]fresh.Reason{"": fresh.Malformed, "a\nb": fresh.Malformed, strings.Repeat("x", 2<<20): fresh.Malformed} {
 		write(t, tokenFile, content)
 		_, err := fetch(t.Context(), time.Now())
 		answer{name: content, want: want}.check(t, err)

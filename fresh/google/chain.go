@@ -75,7 +75,7 @@ func ExternalAccount[K comparable](cfg ExternalAccountConfig[K]) (Chain, error) 
 	if cfg.Getenv == nil {
 		cfg.Getenv = os.Getenv
 	}
-	data, err := readFile(cfg.File)
+	data, err := ask.File(cfg.File)
 	if err != nil {
 		return Chain{}, err
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/longcase/longcase/fresh"
+	"github.com/longcase/longcase/fresh/ask"
 )
 
 const allowExecutables = "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"
@@ -79,7 +80,7 @@ func (p *program) kept(now time.Time) (fresh.Credential[fresh.Token], error) {
 	if p.output == "" {
 		return fresh.Credential[fresh.Token]{}, nil
 	}
-	data, err := readFile(p.output)
+	data, err := ask.File(p.output)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(bytes.TrimSpace(data)) == 0 {
 		return fresh.Credential[fresh.Token]{}, nil
 	}
@@ -133,12 +134,15 @@ func (p *program) run(ctx context.Context, now time.Time) (fresh.Credential[fres
 	return c, err
 }
 
-// bounded fails beyond maxFile bytes.
+// maxOutput bounds what a program prints, in bytes.
+const maxOutput = 1 << 20
+
+// bounded fails beyond maxOutput bytes.
 type bounded struct{ kept []byte }
 
 func (b *bounded) Write(data []byte) (int, error) {
-	if len(b.kept)+len(data) > maxFile {
-		return 0, fmt.Errorf("more than %d bytes of output", maxFile)
+	if len(b.kept)+len(data) > maxOutput {
+		return 0, fmt.Errorf("more than %d bytes of output", maxOutput)
 	}
 	b.kept = append(b.kept, data...)
 	return len(data), nil

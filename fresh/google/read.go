@@ -4,21 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-
-	"github.com/longcase/longcase/fresh"
 )
-
-func readAll(r io.Reader, name string) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
-	switch {
-	case err != nil:
-		return nil, &fresh.Error{Reason: fresh.Unavailable, Detail: name + " cannot be read", Err: err}
-	case len(data) > maxFile:
-		return nil, fresh.Fail(fresh.Malformed, "%s has more than %d bytes", name, maxFile)
-	}
-	return data, nil
-}
 
 // badMember says which member of a JSON object has another type, or where the
 // JSON is broken. It holds nothing of the object's values.

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -153,7 +152,7 @@ func (c ServiceAccountConfig) load() (*accountKey, error) {
 	data, name := c.JSON, "the key"
 	if c.File != "" {
 		var err error
-		if data, err = readFile(c.File); err != nil {
+		if data, err = ask.File(c.File); err != nil {
 			return nil, err
 		}
 		name = c.File
@@ -217,16 +216,4 @@ func (k *accountKey) sign(claims map[string]any) (string, error) {
 		return "", &fresh.Error{Reason: fresh.Malformed, Detail: "the service account's key cannot sign", Err: err}
 	}
 	return jwt, nil
-}
-
-// maxFile bounds every file that is read, in bytes.
-const maxFile = 1 << 20
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, &fresh.Error{Reason: fresh.Unavailable, Err: err}
-	}
-	defer f.Close()
-	return readAll(f, path)
 }

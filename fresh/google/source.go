@@ -53,7 +53,7 @@ func (f formatFile) read(what string, data []byte) (string, error) {
 // fileToken reads a subject token from a file, again and again.
 func fileToken(path string, format formatFile) fresh.Root[fresh.Token] {
 	return func(context.Context, time.Time) (fresh.Credential[fresh.Token], error) {
-		data, err := readFile(path)
+		data, err := ask.File(path)
 		if err != nil {
 			return fresh.Credential[fresh.Token]{}, err
 		}
