@@ -3,6 +3,7 @@ package fresh
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -156,7 +157,10 @@ func (l *Layer[T]) name() string { return l.policy.Name }
 func (l *Layer[T]) depth() int   { return l.level }
 
 // String names the layer.
-func (l *Layer[T]) String() string { return fmt.Sprintf("layer %s", l.policy.Name) }
+func (l *Layer[T]) String() string { return "layer " + l.policy.Name }
+
+// Format implements fmt.Formatter: a layer prints its name, whatever the verb.
+func (l *Layer[T]) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, l.String()) }
 
 // Get returns a lease that is not over. A lease in hand costs one reading of the
 // clock; else Get waits for the one renewal under way, or until ctx ends, which

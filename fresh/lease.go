@@ -18,6 +18,11 @@ type Lease[T comparable] struct {
 	of *Layer[T] // that made it
 }
 
+// Format implements fmt.Formatter: a lease prints its window, never its value.
+func (l Lease[T]) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "[lease %d until %s]", l.Generation, l.Expires.Format(time.RFC3339Nano))
+}
+
 // Credential is what a provider got: the value, and what the issuer said of its
 // end. One of Expires, Life and Recheck is required; where several are given,
 // the first end counts. A Value that is the zero T is refused.

@@ -14,10 +14,12 @@ import (
 
 func TestTokenDoesNotPrint(t *testing.T) {
 	token := fresh.Token{Value: "hunter2", Type: "Bearer", Scope: "hunter2"}
-	lease := get(t, warm(t, fresh.Policy{}))
-	lease.Value = token
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%T %v"} {
-		for _, v := range []any{token, &token, lease, fresh.Credential[fresh.Token]{Value: token}, []fresh.Token{token}} {
+	l := fresh.New(func(context.Context, time.Time) (fresh.Credential[fresh.Token], error) {
+		return fresh.Credential[fresh.Token]{Value: token, Life: time.Hour}, nil
+	}, fresh.Policy{Name: "role"})
+	lease := get(t, l)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%t", "%T %v"} {
+		for _, v := range []any{token, &token, lease, &lease, l, []any{lease, l}, fresh.Credential[fresh.Token]{Value: token}, []fresh.Token{token}} {
 			if said := fmt.Sprintf(verb, v, v); strings.Contains(said, "hunter2") || strings.Contains(said, fmt.Sprintf("%x", "hunter2")) {
 				t.Errorf("%s of %T says %q", verb, v, said)
 			}
