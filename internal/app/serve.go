@@ -307,6 +307,9 @@ func fixed(a, b *config.Config) string {
 	for _, p := range append(before, after...) {
 		same := func(other place) bool { return reflect.DeepEqual(p, other) }
 		if !slices.ContainsFunc(before, same) || !slices.ContainsFunc(after, same) {
+			if p.room == roomAgent {
+				return "where the agent publishes (agent.listen, or a publisher's)"
+			}
 			return p.room + ".listen or " + p.room + ".tls"
 		}
 	}

@@ -31,6 +31,7 @@ type Config struct {
 type Chains struct {
 	cfg   Config
 	links map[string]*link
+	wrong map[string]error // why there is no link, told once
 }
 
 // link is one named credential. One of token and keys is set.
@@ -54,15 +55,16 @@ type Layer interface {
 // accounts), and calls no service. The error names each credential that cannot
 // work.
 func New(cfg Config) (*Chains, error) {
-	c := &Chains{cfg: cfg, links: map[string]*link{}}
+	c := &Chains{cfg: cfg, links: map[string]*link{}, wrong: map[string]error{}}
 	names := cfg.Names
 	if names == nil {
 		names = slices.Sorted(maps.Keys(cfg.Agent.Credentials))
 	}
 	var errs []error
 	for _, name := range names {
-		_, err := c.link(name)
-		errs = append(errs, err)
+		if _, err := c.link(name); !slices.Contains(errs, err) {
+			errs = append(errs, err)
+		}
 	}
 	c.cfg.Before = nil
 	return c, errors.Join(errs...)
@@ -71,8 +73,8 @@ func New(cfg Config) (*Chains, error) {
 // link returns the named credential's layer, made if need be. The configuration
 // has neither unknown names nor cycles.
 func (c *Chains) link(name string) (*link, error) {
-	if l := c.links[name]; l != nil {
-		return l, nil
+	if l, err := c.links[name], c.wrong[name]; l != nil || err != nil {
+		return l, err
 	}
 	cfg := c.cfg.Agent.Credentials[name]
 	if cfg == nil {
@@ -92,7 +94,8 @@ func (c *Chains) link(name string) (*link, error) {
 	if old := c.unchanged(name, l); old != nil {
 		l = old
 	} else if err := c.build(name, l); err != nil {
-		return nil, fmt.Errorf("agent.credentials.%s: %w", name, err)
+		c.wrong[name] = fmt.Errorf("agent.credentials.%s: %w", name, err)
+		return nil, c.wrong[name]
 	}
 	c.links[name] = l
 	return l, nil

@@ -107,6 +107,18 @@ func TestOnlyWhatIsNamedIsMade(t *testing.T) {
 	}
 }
 
+func TestWhatIsWrongIsToldOnce(t *testing.T) {
+	aws := func(kind, from string) *config.Credential {
+		return &config.Credential{Kind: kind, From: from, RoleARN: "arn:aws:iam::123456789012:role/a", SessionName: "s"}
+	}
+	_, err := New(Config{Getenv: func(string) string { return "" }, Agent: &config.Agent{Credentials: map[string]*config.Credential{
+		"a": aws("aws-assume-role", "task"), "b": aws("aws-assume-role", "task"), "task": aws("aws-container", ""),
+	}}})
+	if err == nil || strings.Count(err.Error(), "agent.credentials.task: no url") != 1 {
+		t.Errorf("two credentials with one source: %v", err)
+	}
+}
+
 func TestIDTokensAreBounded(t *testing.T) {
 	cfg := &config.Credential{Kind: "gce-metadata"}
 	l := &link{cfg: cfg}
