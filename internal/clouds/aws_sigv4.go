@@ -1,6 +1,7 @@
 package clouds
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -98,6 +99,8 @@ func (a *AWS) caller(r *http.Request, body []byte, now time.Time) (awsKey, strin
 	}
 	k, known := a.keys[s.id]
 	switch {
+	case !s.at(r.Host):
+		return k, s.id, awsRefuse(http.StatusForbidden, "SignatureDoesNotMatch", "Credential should be scoped to a valid region.")
 	case !known || k.token != s.token || k.revoked && k.end.IsZero():
 		return k, s.id, awsRefuse(http.StatusForbidden, "InvalidClientTokenId", "The security token included in the request is invalid.")
 	case !s.matches(k, r, body):
@@ -109,6 +112,15 @@ func (a *AWS) caller(r *http.Request, body []byte, now time.Time) (awsKey, strin
 		return k, s.id, awsRefuse(http.StatusForbidden, "ExpiredToken", "The security token included in the request is expired")
 	}
 	return k, s.id, nil
+}
+
+var awsSTSHost = regexp.MustCompile(`^sts\.(?:([a-z0-9-]+)\.)?amazonaws\.com$`)
+
+// at reports whether the signature is for the region whose service host is; one
+// on loopback is of every region.
+func (s awsSigned) at(host string) bool {
+	m := awsSTSHost.FindStringSubmatch(host)
+	return m == nil || s.region == cmp.Or(m[1], "us-east-1")
 }
 
 // outside says how the signature's date is too far from now.

@@ -19,7 +19,7 @@ type AzureConfig struct {
 	Now          func() time.Time   // required; the double's only clock, in its Date headers too
 	Tenant       string             // of the applications
 	Applications []AzureApplication // that trust federated issuers
-	Identities   []string           // client ids of the instance's managed identities, the default one first
+	Identities   []string           // client, object or resource ids of the instance's managed identities, the default one first
 	Header       string             // secret of the App Service endpoint; empty: there is no such endpoint
 	Life         time.Duration      // of new tokens; default 1 h
 	Cache        bool               // the managed identity endpoints hand out one token until half its life is over, as the real ones do

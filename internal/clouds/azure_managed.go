@@ -1,6 +1,7 @@
 package clouds
 
 import (
+	"cmp"
 	"crypto/subtle"
 	"net/http"
 	"slices"
@@ -22,7 +23,8 @@ func (a *Azure) serveIMDS(w http.ResponseWriter, r *http.Request) {
 	case q.Get("api-version") < "2018-02-01":
 		azureInvalid(w, "The api-version is not supported")
 	default:
-		a.grantManaged(w, q.Get("client_id"), q.Get("resource"), false)
+		identity := cmp.Or(q.Get("client_id"), q.Get("object_id"), q.Get("msi_res_id"))
+		a.grantManaged(w, identity, q.Get("resource"), false)
 	}
 }
 

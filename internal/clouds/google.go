@@ -14,6 +14,8 @@ import (
 	"github.com/longcase/longcase/token"
 )
 
+const cloudPlatform = "https://www.googleapis.com/auth/cloud-platform"
+
 // GoogleConfig is a double of the Google services that hand out credentials. It
 // is a double: its tokens mean nothing to Google. Signatures, ends, audiences
 // and ages are judged as Google judges them.
@@ -66,8 +68,9 @@ type Google struct {
 
 // grant is a token that is out.
 type grant struct {
-	who string // a provider's audience, or a service account's email
-	end time.Time
+	who    string // a provider's audience, or a service account's email
+	scopes string // space separated
+	end    time.Time
 }
 
 // NewGoogle returns a double.
@@ -156,8 +159,8 @@ func (g *Google) SetLife(d time.Duration) {
 	g.life = d
 }
 
-// issue makes a token for who; life 0 is the double's own.
-func (g *Google) issue(prefix, who string, life time.Duration) (string, time.Time) {
+// issue makes a token of who for scopes; life 0 is the double's own.
+func (g *Google) issue(prefix, who, scopes string, life time.Duration) (string, time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.cfg.Now()
@@ -172,7 +175,7 @@ func (g *Google) issue(prefix, who string, life time.Duration) (string, time.Tim
 		}
 	}
 	value := prefix + rand.Text() + rand.Text()
-	g.live[value] = grant{who, now.Add(life)}
+	g.live[value] = grant{who, scopes, now.Add(life)}
 	return value, now.Add(life)
 }
 
@@ -194,7 +197,7 @@ func (g *Google) bearer(r *http.Request) (grant, bool) {
 		return found, true
 	}
 	who, err := g.selfSigned(value)
-	return grant{who: who}, err == nil
+	return grant{who: who, scopes: cloudPlatform}, err == nil
 }
 
 // serveAPI stands for every Google API: it says whose token it was given, or 401.

@@ -21,11 +21,12 @@ type callerIdentity struct {
 	id, secret string
 	audience   string
 	age        time.Duration
-	unsigned   bool // the audience is added after signing
+	region     string // that it is signed for; default that of the host
+	unsigned   bool   // the audience is added after signing
 }
 
 func (c *callerIdentity) defaults(id, secret string) {
-	for field, value := range map[*string]string{&c.id: id, &c.secret: secret, &c.audience: awsPool} {
+	for field, value := range map[*string]string{&c.id: id, &c.secret: secret, &c.audience: awsPool, &c.region: "us-east-1"} {
 		if *field == "" {
 			*field = value
 		}
@@ -43,7 +44,7 @@ func (c *callerIdentity) sign(t *testing.T, now time.Time) string {
 		req.Header.Set(target, c.audience)
 	}
 	keys := aws.Credentials{AccessKeyID: c.id, SecretAccessKey: c.secret}
-	if err := v4.NewSigner().SignHTTP(context.Background(), keys, req, nobody, "sts", "us-east-1", now.Add(-c.age)); err != nil {
+	if err := v4.NewSigner().SignHTTP(context.Background(), keys, req, nobody, "sts", c.region, now.Add(-c.age)); err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set(target, c.audience)

@@ -26,6 +26,10 @@ func (g *Google) serveIAM(w http.ResponseWriter, r *http.Request) {
 		g.unauthenticated(w)
 		return
 	}
+	if !strings.Contains(by.scopes, cloudPlatform) && !strings.Contains(by.scopes, "https://www.googleapis.com/auth/iam") {
+		g.refuse(w, http.StatusForbidden, "PERMISSION_DENIED", "Request had insufficient authentication scopes.")
+		return
+	}
 	account, ok := g.account(email)
 	if !ok {
 		g.refuse(w, http.StatusNotFound, "NOT_FOUND", "Not found; Gaia id not found for email %s", email)
@@ -81,7 +85,7 @@ func (g *Google) accessToken(w http.ResponseWriter, account GoogleAccount, req i
 		g.refuse(w, http.StatusBadRequest, "INVALID_ARGUMENT", "The scope is missing.")
 		return
 	}
-	value, end := g.issue("ya29.c.", account.Email, life)
+	value, end := g.issue("ya29.c.", account.Email, strings.Join(req.Scope, " "), life)
 	g.write(w, http.StatusOK, map[string]string{"accessToken": value, "expireTime": end.UTC().Format(time.RFC3339)})
 }
 

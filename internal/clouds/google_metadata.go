@@ -1,6 +1,7 @@
 package clouds
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"time"
@@ -59,7 +60,7 @@ func (g *Google) serveMachine(w http.ResponseWriter, r *http.Request, path strin
 func (g *Google) machine() map[string]any {
 	return map[string]any{
 		"aliases": []string{"default"}, "email": g.cfg.Machine,
-		"scopes": []string{"https://www.googleapis.com/auth/cloud-platform"},
+		"scopes": []string{cloudPlatform},
 	}
 }
 
@@ -72,7 +73,7 @@ func (g *Google) machineToken(w http.ResponseWriter, scopes string) {
 	now := g.cfg.Now()
 	found, ok := g.lookup(value)
 	if !ok || found.end.Sub(now) < life/12 {
-		value, found.end = g.issue("ya29.c.", g.cfg.Machine, 0)
+		value, found.end = g.issue("ya29.c.", g.cfg.Machine, cmp.Or(scopes, cloudPlatform), 0)
 		g.mu.Lock()
 		g.kept[scopes] = value
 		g.mu.Unlock()

@@ -26,7 +26,7 @@ func (g *Google) serveSTS(w http.ResponseWriter, r *http.Request) {
 		g.refuseOAuth(w, err)
 		return
 	}
-	value, end := g.issue("ya29.d.", provider.Audience, 0)
+	value, end := g.issue("ya29.d.", provider.Audience, r.PostForm.Get("scope"), 0)
 	g.write(w, http.StatusOK, map[string]any{
 		"access_token": value, "issued_token_type": googleTokenTypes + "access_token", "token_type": "Bearer",
 		"expires_in": int(end.Sub(g.cfg.Now()) / time.Second),

@@ -340,9 +340,13 @@ func TestGoogleJudgesAssertions(t *testing.T) {
 
 func TestGoogleJudgesImpersonation(t *testing.T) {
 	w := newGoogle(t, nil)
-	_, answer := w.form(t, "/v1/token", exchange(signed(t, signer(t, "idp", keys()[1]), map[string]any{
-		"iss": oidcName, "aud": oidcPool, "exp": w.now.Add(time.Minute).Unix(), "iat": w.now.Unix()}), "urn:ietf:params:oauth:token-type:jwt", oidcPool))
+	form := exchange(signed(t, signer(t, "idp", keys()[1]), map[string]any{
+		"iss": oidcName, "aud": oidcPool, "exp": w.now.Add(time.Minute).Unix(), "iat": w.now.Unix()}), "urn:ietf:params:oauth:token-type:jwt", oidcPool)
+	_, answer := w.form(t, "/v1/token", form)
 	live, _ := answer["access_token"].(string)
+	form.Set("scope", "https://www.googleapis.com/auth/devstorage.read_only")
+	_, answer = w.form(t, "/v1/token", form)
+	narrow, _ := answer["access_token"].(string)
 	scoped := `{"scope":["s"]`
 	tests := []struct {
 		name   string
@@ -352,6 +356,7 @@ func TestGoogleJudgesImpersonation(t *testing.T) {
 		status int
 	}{
 		{"a live token of a member", live, mailSA + ":generateAccessToken", scoped + `}`, 200},
+		{"a token whose scopes are too narrow", narrow, mailSA + ":generateAccessToken", scoped + `}`, 403},
 		{"no token", "", mailSA + ":generateAccessToken", scoped + `}`, 401},
 		{"a token of nobody", "x", mailSA + ":generateAccessToken", scoped + `}`, 401},
 		{"no member", live, farSA + ":generateAccessToken", scoped + `}`, 403},
@@ -400,6 +405,7 @@ func TestGoogleJudgesAWSEvidence(t *testing.T) {
 		{name: "whose audience is not signed, as Google's library for Node.js has it", by: callerIdentity{unsigned: true}},
 		{name: "without an audience", change: replace(awsPool, ""), text: "x-goog-cloud-target-resource"},
 		{name: "with another secret", by: callerIdentity{secret: "other"}, text: "SignatureDoesNotMatch"},
+		{name: "signed for another region", by: callerIdentity{region: "eu-west-1"}, text: "valid region"},
 		{name: "of unknown keys", by: callerIdentity{id: "AKIA0000000000009999"}, text: "InvalidClientTokenId"},
 		{name: "to another host", change: replace("sts.us-east-1.amazonaws.com", "sts.evil.test"), text: "GetCallerIdentity"},
 		{name: "of another action", change: replace("GetCallerIdentity", "GetSessionToken"), text: "GetCallerIdentity"},

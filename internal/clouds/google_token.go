@@ -48,7 +48,7 @@ func (g *Google) answerAssertion(w http.ResponseWriter, account GoogleAccount, c
 		g.refuseOAuth(w, no("invalid_scope", "Empty or missing scope not allowed."))
 		return
 	}
-	value, end := g.issue("ya29.c.", account.Email, 0)
+	value, end := g.issue("ya29.c.", account.Email, claims.Scope, 0)
 	g.write(w, http.StatusOK, map[string]any{
 		"access_token": value, "token_type": "Bearer", "expires_in": int(end.Sub(g.cfg.Now()) / time.Second),
 	})
