@@ -13,6 +13,7 @@ package discovery
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -79,8 +80,20 @@ func CheckURL(raw string, local bool) error {
 		return fmt.Errorf("%.200q has a user or a fragment", u.Redacted())
 	case u.Scheme == "http" && (!local || !loopback):
 		return fmt.Errorf("%.200q is not https: http is for an issuer on loopback only", raw)
-	case loopback && !local:
+	case !local && (loopback || leadsHere(u.Hostname())):
 		return fmt.Errorf("%.200q is on loopback, its issuer is not", raw)
 	}
 	return nil
+}
+
+// leadsHere reports whether host is this machine in a spelling that is not a
+// loopback host's own: the unspecified address, an address with a zone, a name
+// with a dot at its end.
+func leadsHere(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return token.Loopback(strings.TrimSuffix(host, "."))
+	}
+	addr = addr.WithZone("").Unmap()
+	return addr.IsUnspecified() || addr.IsLoopback()
 }
