@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -35,8 +36,10 @@ type ExecOptions struct {
 	Stderr  io.Writer
 }
 
-// loopback is where exec publishes: a port of its own.
-const loopback = "127.0.0.1:0"
+const (
+	loopback = "127.0.0.1:0" // where exec publishes: a port of its own
+	tokenDir = "token"       // where its token files are, apart from the secrets of its endpoints
+)
 
 // Exec runs a command with credentials that stay fresh while it lives, published
 // for it alone. The error is the command's own *exec.ExitError, one of a
@@ -107,6 +110,9 @@ func (e *execution) prepare() error {
 	if err != nil {
 		return err
 	}
+	if err := os.Mkdir(filepath.Join(e.dir, tokenDir), 0o700); err != nil {
+		return err
+	}
 	list := make([]agent.Publication, len(o.Names))
 	for i, name := range o.Names {
 		c := o.Config.Agent.Credentials[name]
@@ -115,7 +121,7 @@ func (e *execution) prepare() error {
 			return err
 		}
 		if list[i].Form == agent.File {
-			list[i].Listen, list[i].Path = "", filepath.Join(e.dir, name)
+			list[i].Listen, list[i].Path = "", filepath.Join(e.dir, tokenDir, name)
 		}
 	}
 	if e.agent, err = agent.New(agent.Config{Publish: list, Dir: e.dir, Log: e.log}); err != nil {
@@ -162,6 +168,9 @@ func (e *execution) command(ctx context.Context, url string) error {
 	vars, err := agent.Environment(places)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if vars, err = e.hideProfiles(vars); err != nil {
+		return err
 	}
 	cmd := exec.Command(e.path, e.opts.Command[1:]...) //nolint:gosec,noctx // running it is the point, and it ends itself
 	cmd.Args[0] = e.opts.Command[0]
@@ -235,6 +244,16 @@ var stronger = map[string][]string{
 		"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN"},
 	"GCE_METADATA_HOST": {"GOOGLE_APPLICATION_CREDENTIALS"},
 	"IDENTITY_ENDPOINT": {"AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "MSI_ENDPOINT", "MSI_SECRET"},
+}
+
+// hideProfiles has AWS's SDKs find no shared credentials file: they prefer the
+// keys of its default profile to a container's.
+func (e *execution) hideProfiles(vars []string) ([]string, error) {
+	if !slices.ContainsFunc(vars, func(v string) bool { return strings.HasPrefix(v, "AWS_CONTAINER_") }) {
+		return vars, nil
+	}
+	empty := filepath.Join(e.dir, "no-profiles")
+	return append(vars, "AWS_SHARED_CREDENTIALS_FILE="+empty), os.WriteFile(empty, nil, 0o600)
 }
 
 // without drops from env what vars sets and what is stronger.
