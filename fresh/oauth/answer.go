@@ -22,6 +22,9 @@ const (
 	unstated = 5 * time.Minute
 	// century keeps a life within a Duration; package fresh allows less.
 	century = 100 * 365 * 24 * time.Hour
+	// maxToken keeps a state file, where JSON may take six bytes for one, below its
+	// bound. No header line has room for more.
+	maxToken = 64 << 10
 )
 
 // Error is the service's no (RFC 6749 section 5.2). It is the cause of a
@@ -93,7 +96,7 @@ func readGranted(a ask.Answer) (granted, error) {
 // printableToken reports whether s fits into a header line (RFC 6749 appendix A
 // allows a space; RFC 6750 does not).
 func printableToken(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+	return s != "" && len(s) <= maxToken && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // scheme is the HTTP scheme of a token type: "" for N_A (RFC 8693 section 2.2.1).

@@ -19,6 +19,7 @@ const (
 	usualInterval = 5 * time.Second // RFC 8628 section 3.2
 	slower        = 5 * time.Second // section 3.5
 	afterDenial   = 5 * time.Minute
+	maxURI        = 2048
 )
 
 // DeviceCode is what a person is to enter, and where.
@@ -201,11 +202,11 @@ func readDevice(a ask.Answer, now time.Time) (pending, error) {
 		interval = usualInterval
 	}
 	switch {
-	case !printableToken(body.DeviceCode), body.UserCode == "", printable(body.UserCode, 100) != body.UserCode, ask.CheckURL(body.URI) != nil:
+	case !printableToken(body.DeviceCode), body.UserCode == "", printable(body.UserCode, 100) != body.UserCode, !shows(body.URI):
 		return pending{}, fresh.Fail(fresh.Malformed, "%s answered no usable device code", theService)
 	case life <= 0:
 		return pending{}, fresh.Fail(fresh.Ended, "%s answered a device code that is over", theService)
-	case ask.CheckURL(body.Complete) != nil:
+	case !shows(body.Complete):
 		body.Complete = ""
 	}
 	interval = min(max(interval, time.Second), time.Minute)
@@ -214,3 +215,6 @@ func readDevice(a ask.Answer, now time.Time) (pending, error) {
 		User: DeviceCode{UserCode: body.UserCode, URI: body.URI, Complete: body.Complete, Expires: now.Add(life).Round(0).UTC()},
 	}, nil
 }
+
+// shows reports whether a person can be sent to uri.
+func shows(uri string) bool { return len(uri) <= maxURI && ask.CheckURL(uri) == nil }

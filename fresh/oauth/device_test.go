@@ -273,6 +273,7 @@ func TestDeviceAnswers(t *testing.T) {
 		{"no user code", `{"device_code":"d","verification_uri":"https://a.test"}`, fresh.Malformed, 0},
 		{"a user code that writes on the screen", `{"device_code":"d","user_code":"U\u001b[2J","verification_uri":"https://a.test"}`, fresh.Malformed, 0},
 		{"a place in the clear", `{"device_code":"d","user_code":"U","verification_uri":"http://a.test"}`, fresh.Malformed, 0},
+		{"a place too long to be read", `{"device_code":"d","user_code":"U","verification_uri":"https://a.test/` + strings.Repeat("x", 1<<20) + `"}`, fresh.Malformed, 0},
 		{"a place that is a script", `{"device_code":"d","user_code":"U","verification_uri":"javascript:alert(1)"}`, fresh.Malformed, 0},
 		{"cut off", `{"device_code":`, fresh.Malformed, 0},
 	}

@@ -515,6 +515,23 @@ func TestAnEndedAnswerIsKeptForItsRefreshTokenOnly(t *testing.T) {
 	}
 }
 
+// No answer makes a state that is too big to be read.
+func TestTheLargestTokensCanBeKept(t *testing.T) {
+	large := strings.Repeat("<", maxToken)
+	d := newDouble(t, says(200, `{"access_token":"`+large+`","refresh_token":"`+large+`"}`))
+	state := State{File: filepath.Join(t.TempDir(), "s"), Seed: text("seed")}
+	if got := mustFetch(t, Refresh(d.config(), state)); got != large || mustFetch(t, Refresh(d.config(), state)) != large {
+		t.Errorf("%d bytes", len(got))
+	}
+	other := State{File: filepath.Join(t.TempDir(), "s"), Seed: text("seed")}
+	for name, answer := range map[string]string{"access_token": `{"access_token":"<` + large + `"}`, "refresh_token": `{"access_token":"a","refresh_token":"<` + large + `"}`} {
+		d.answers(says(200, answer))
+		if _, err := fetch(t, Refresh(d.config(), other)); !isReason(err, fresh.Malformed) || !strings.Contains(err.Error(), name) {
+			t.Errorf("a larger %s: %v", name, err)
+		}
+	}
+}
+
 func TestWhatIsLeftOfASharedToken(t *testing.T) {
 	a := access{Life: time.Minute, Expires: start.Add(time.Minute)}
 	for at, want := range map[time.Duration]time.Duration{
