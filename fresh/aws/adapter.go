@@ -41,7 +41,8 @@ func Provider(layer *fresh.Layer[Keys]) sdk.CredentialsProvider {
 // credentials must come from the same layer's Provider.
 //
 // Such a request is repeated at once, and once more a second later, for a cache
-// of the SDK in between.
+// of the SDK in between. A refusal without a code, as S3 answers a HEAD, is left
+// to base.
 func Retryer(layer *fresh.Layer[Keys], base sdk.Retryer) sdk.RetryerV2 {
 	return &retryer{Retryer: base, layer: layer}
 }
@@ -67,8 +68,13 @@ func (r *retryer) IsErrorRetryable(err error) bool {
 	if req := refused(err); req != nil {
 		return r.renew(keyID(req)) && attempt(req) < healingAttempts
 	}
+	return r.Retryer.IsErrorRetryable(err) && !r.spent(max(1, attempt(request(err))))
+}
+
+// spent reports whether base makes no more attempts after the n-th.
+func (r *retryer) spent(n int) bool {
 	most := r.Retryer.MaxAttempts()
-	return r.Retryer.IsErrorRetryable(err) && (most == 0 || attempt(request(err)) < most)
+	return most > 0 && n >= most
 }
 
 // renew invalidates the lease in hand, if it is the one that signed. It reports
@@ -83,10 +89,13 @@ func (r *retryer) renew(keyID string) bool {
 	return r.layer.Invalidate(lease)
 }
 
-// RetryDelay implements sdk.Retryer.
+// RetryDelay implements sdk.Retryer. Where nothing answered, only it is told
+// which attempt that was.
 func (r *retryer) RetryDelay(n int, err error) (time.Duration, error) {
 	req := refused(err)
 	switch {
+	case request(err) == nil && r.spent(n):
+		return 0, err
 	case req == nil:
 		return r.Retryer.RetryDelay(n, err)
 	case attempt(req) > 1:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,6 +120,30 @@ func TestRetryerLeavesTheRestToBase(t *testing.T) {
 	}
 	if n := w.Count(clouds.AssumeRole); n != 1 {
 		t.Errorf("%d keys: a failure that is not the keys' renewed them", n)
+	}
+}
+
+// dead is a connection that every request is lost on.
+type dead struct{ sent int }
+
+func (d *dead) Do(*http.Request) (*http.Response, error) {
+	d.sent++
+	return nil, errors.New("connection reset by peer")
+}
+
+func TestRetryerSendsNoMoreThanBaseWhereNothingAnswers(t *testing.T) {
+	w := newWorld(t, clouds.AWSConfig{})
+	layer := fresh.From(w.user(), aws.AssumeRole(w.role), w.policy("role"))
+	for _, most := range []int{1, 2, 3, 5} {
+		base := retry.NewStandard(func(o *retry.StandardOptions) {
+			o.MaxAttempts = most
+			o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
+		})
+		wire := &dead{}
+		client := sts.New(sts.Options{Region: "eu-west-1", HTTPClient: wire, Credentials: aws.Provider(layer), Retryer: aws.Retryer(layer, base)})
+		if _, err := client.GetCallerIdentity(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "connection reset") || wire.sent != most {
+			t.Errorf("sent %d times where base sends %d: %v", wire.sent, most, err)
+		}
 	}
 }
 
