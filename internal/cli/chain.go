@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/longcase/longcase/fresh"
 	"github.com/longcase/longcase/fresh/aws"
 	"github.com/longcase/longcase/fresh/oauth"
@@ -44,6 +46,37 @@ func holds(cfg *config.Config, name string) error {
 		return usage("%s has no credential %q; did you mean %q?", cfg.File, name, near)
 	}
 	return usage("%s has no credential %q; it has %s", cfg.File, name, list(names))
+}
+
+// completeName completes the name of one credential.
+func (env *Env) completeName(file *string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, given []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(given) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return env.names(*file, nil), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completeNames completes the names of any number, and then whatever a shell
+// knows.
+func (env *Env) completeNames(file *string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, given []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if dash := cmd.ArgsLenAtDash(); dash >= 0 && dash < len(given) { // a program's arguments
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		return env.names(*file, given), cobra.ShellCompDirectiveDefault
+	}
+}
+
+// names are those of the configuration's credentials, less those given.
+func (env *Env) names(file string, given []string) []string {
+	cfg, err := config.Load(env.configFile(file))
+	if err != nil || cfg.Agent == nil {
+		return nil
+	}
+	all := slices.Sorted(maps.Keys(cfg.Agent.Credentials))
+	return slices.DeleteFunc(all, func(name string) bool { return slices.Contains(given, name) })
 }
 
 // chain makes the named credential's layers.

@@ -19,10 +19,10 @@ func credentialCommand(env *Env) *cobra.Command {
 }
 
 // printer is a command that prints the credential NAME in one shape.
-func printer(env *Env, use, short, long string, shape func(ctx context.Context, name string) ([]byte, error)) *cobra.Command {
+func printer(env *Env, file *string, use, short, long string, shape func(ctx context.Context, name string) ([]byte, error)) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: use + " NAME", Short: short, Long: long, Args: arguments(1, 1),
+		Use: use + " NAME", Short: short, Long: long, Args: arguments(1, 1), ValidArgsFunction: env.completeName(file),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			out, err := shape(cmd.Context(), args[0])
 			if len(out) > 0 {
@@ -38,7 +38,7 @@ func printer(env *Env, use, short, long string, shape func(ctx context.Context, 
 }
 
 func credentialAWSCommand(env *Env, file *string) *cobra.Command {
-	return printer(env, "aws", "Print AWS keys, as a credential_process does",
+	return printer(env, file, "aws", "Print AWS keys, as a credential_process does",
 		"Print AWS keys as a credential_process does, for ~/.aws/config:\n\n"+
 			"  [profile app]\n  credential_process = longcase credential aws NAME -c /etc/longcase.yaml",
 		func(ctx context.Context, name string) ([]byte, error) {
@@ -56,7 +56,7 @@ func credentialAWSCommand(env *Env, file *string) *cobra.Command {
 }
 
 func credentialKubernetesCommand(env *Env, file *string) *cobra.Command {
-	return printer(env, "kubernetes", "Print a token as an ExecCredential, for a kubeconfig",
+	return printer(env, file, "kubernetes", "Print a token as an ExecCredential, for a kubeconfig",
 		"Print a token as an ExecCredential, for a user of a kubeconfig:\n\n"+
 			"  exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never,\n"+
 			"         command: longcase, args: [credential, kubernetes, NAME, -c, /etc/longcase.yaml]}",
@@ -74,7 +74,7 @@ func credentialKubernetesCommand(env *Env, file *string) *cobra.Command {
 }
 
 func credentialGoogleCommand(env *Env, file *string) *cobra.Command {
-	return printer(env, "google", "Print a subject token, as the executable of an external_account does",
+	return printer(env, file, "google", "Print a subject token, as the executable of an external_account does",
 		"Print a subject token as the executable of an external_account file does (AIP-4117):\n\n"+
 			"  \"credential_source\": {\"executable\": {\"command\": \"longcase credential google NAME -c /etc/longcase.yaml\"}}\n\n"+
 			"Programs run it only with GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1. What goes wrong stands on stdout,\n"+

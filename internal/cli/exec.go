@@ -19,6 +19,7 @@ func execCommand(env *Env) *cobra.Command {
 			"for as long as it lives: AWS keys as container credentials, Google's tokens as a metadata server,\n" +
 			"Azure's as App Service's identity, every other token in a file that LONGCASE_TOKEN_FILE_NAME names.\n" +
 			"CMD begins when every credential is in hand. Signals go to it, and its exit code is this command's.",
+		ValidArgsFunction: env.completeNames(&file),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dash := cmd.ArgsLenAtDash()
 			if dash < 1 || dash == len(args) {

@@ -34,7 +34,8 @@ func planCommand(env *Env) *cobra.Command {
 			"Without names, of each credential that is published or that no other is got with. With --for, a chain\n" +
 			"that ends before the job does is named, with a remedy (exit code 1). No service is asked: lives are those\n" +
 			"that the configuration asks for, that a token in a file says, or that vendors document.",
-		RunE: func(_ *cobra.Command, names []string) error { return p.run(names) },
+		ValidArgsFunction: env.completeNames(&p.file),
+		RunE:              func(_ *cobra.Command, names []string) error { return p.run(names) },
 	}
 	fileFlag(cmd, &p.file)
 	f := cmd.Flags()

@@ -32,7 +32,7 @@ func tokenGetCommand(env *Env) *cobra.Command {
 		Long: "Print a fresh token: of the credential NAME in the configuration (agent.credentials), or of the\n" +
 			"client the flags name. The client's secret comes from LONGCASE_CLIENT_SECRET, from stdin or from\n" +
 			"--secret-file; with --key-file the client signs an assertion instead (private_key_jwt).",
-		Args: arguments(0, 1),
+		Args: arguments(0, 1), ValidArgsFunction: env.completeName(&w.file),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			layer, err := w.layer(cmd, args)
 			if err != nil {
