@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -19,8 +20,15 @@ const containerService = "the container's credential endpoint"
 type ContainerConfig struct {
 	URL       string       // the full URI (AWS_CONTAINER_CREDENTIALS_FULL_URI): https, or http to loopback and the two link-local services
 	TokenFile string       // the file with what Authorization says, read for each request
-	Token     string       // or that itself; neither: no Authorization
+	Token     string       `json:"-"` // or that itself; neither: no Authorization
 	HTTP      *http.Client // default ask.Direct
+}
+
+// Format implements fmt.Formatter: the token does not print.
+func (c ContainerConfig) Format(f fmt.State, verb rune) {
+	type bare ContainerConfig
+	c.Token = ""
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), bare(c))
 }
 
 // Check names every field that cannot work.

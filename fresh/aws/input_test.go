@@ -177,6 +177,19 @@ func TestContainerAnswers(t *testing.T) {
 	}
 }
 
+func TestSettingsDoNotPrintTheirSecrets(t *testing.T) {
+	for _, v := range []any{aws.ContainerConfig{Token: "SECRET"}, &aws.ContainerConfig{Token: "SECRET"}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
+			if text := fmt.Sprintf(verb, v); strings.Contains(text, "SECRET") || strings.Contains(text, "534543") || strings.Contains(text, "0x53, 0x45") || strings.Contains(text, "[83 69") {
+				t.Errorf("%s of %T is %s", verb, v, text)
+			}
+		}
+		if text, err := json.Marshal(v); err != nil || strings.Contains(string(text), "SECRET") || strings.Contains(string(text), "U0VDUkVU") {
+			t.Errorf("%T in JSON is %s, %v", v, text, err)
+		}
+	}
+}
+
 func TestPlainHTTPOnlyWhereNothingListens(t *testing.T) {
 	for url, good := range map[string]bool{
 		"https://keys.test/v1":        true,

@@ -3,6 +3,7 @@ package azure
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -88,10 +89,17 @@ func wait(status int) time.Duration {
 // Apps; Arc has another protocol. Endpoint, Header and Resource are required.
 type AppServiceConfig struct {
 	Endpoint string // IDENTITY_ENDPOINT, the full URL
-	Header   string // IDENTITY_HEADER, a secret
+	Header   string `json:"-"` // IDENTITY_HEADER, a secret
 	Resource string
 	ClientID string // where there are several identities
 	HTTP     *http.Client
+}
+
+// Format implements fmt.Formatter: the header does not print.
+func (c AppServiceConfig) Format(f fmt.State, verb rune) {
+	type bare AppServiceConfig
+	c.Header = ""
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), bare(c))
 }
 
 // Check names every field that cannot work.

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -27,12 +28,18 @@ const (
 
 // Config is a program. Argv is required.
 type Config struct {
-	Argv     []string      // program and arguments; a name without a slash is looked up in PATH
+	Argv     []string      `json:"-"` // program and arguments; a name without a slash is looked up in PATH
 	Format   Format        // default Plain; AWS with Keys
-	Env      []string      // "NAME=value", beside this process's environment
+	Env      []string      `json:"-"` // "NAME=value", beside this process's environment
 	Timeout  time.Duration // default 30 s; the policy's timeout holds too
 	Lifetime time.Duration // how long what has no end of its own lives; default 5 min
 }
+
+// String names the program: arguments and environment do not print.
+func (c Config) String() string { return fmt.Sprintf("program %q", c.Argv[:min(len(c.Argv), 1)]) }
+
+// GoString implements fmt.GoStringer.
+func (c Config) GoString() string { return c.String() }
 
 // Check names every field that cannot work.
 func (c Config) Check() error {

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -132,6 +133,19 @@ func TestKeysOfACredentialProcess(t *testing.T) {
 				t.Errorf("Keys = %v, ends %s, again after %s", got.Value, got.Expires, got.Recheck)
 			}
 		})
+	}
+}
+
+func TestSettingsDoNotPrintTheirSecrets(t *testing.T) {
+	for _, v := range []any{Config{Argv: []string{"a", "SECRET"}, Env: []string{"A=SECRET"}}, Config{}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
+			if text := fmt.Sprintf(verb, v); strings.Contains(text, "SECRET") || strings.Contains(text, "534543") || strings.Contains(text, "0x53, 0x45") || strings.Contains(text, "[83 69") {
+				t.Errorf("%s of %T is %s", verb, v, text)
+			}
+		}
+		if text, err := json.Marshal(v); err != nil || strings.Contains(string(text), "SECRET") || strings.Contains(string(text), "U0VDUkVU") {
+			t.Errorf("%T in JSON is %s, %v", v, text, err)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -172,6 +173,19 @@ func TestWhatAnExchangeAsksFor(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+func TestSettingsDoNotPrintTheirSecrets(t *testing.T) {
+	for _, v := range []any{google.STSConfig{ClientSecret: "SECRET"}, google.ServiceAccountConfig{JSON: []byte("SECRET")}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
+			if text := fmt.Sprintf(verb, v); strings.Contains(text, "SECRET") || strings.Contains(text, "534543") || strings.Contains(text, "0x53, 0x45") || strings.Contains(text, "[83 69") {
+				t.Errorf("%s of %T is %s", verb, v, text)
+			}
+		}
+		if text, err := json.Marshal(v); err != nil || strings.Contains(string(text), "SECRET") || strings.Contains(string(text), "U0VDUkVU") {
+			t.Errorf("%T in JSON is %s, %v", v, text, err)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -29,13 +30,20 @@ const (
 // required.
 type ServiceAccountConfig struct {
 	File       string       // the key file; read again at each fetch
-	JSON       []byte       // or what is in it
+	JSON       []byte       `json:"-"` // or what is in it
 	Scopes     []string     // default cloud-platform; not with Audience
 	Audience   string       // an ID token for this audience; with SelfSigned a JWT for it
 	Subject    string       // a user to stand for, by domain-wide delegation
 	SelfSigned bool         // the token is a JWT of the account's own, without any request
 	Endpoint   string       // base URL, to which /token is added; default the file's token_uri
 	HTTP       *http.Client // default ask.Default
+}
+
+// Format implements fmt.Formatter: the key does not print.
+func (c ServiceAccountConfig) Format(f fmt.State, verb rune) {
+	type bare ServiceAccountConfig
+	c.JSON = nil
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), bare(c))
 }
 
 // Check names every field that cannot work. It reads no file.

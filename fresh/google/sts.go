@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -35,12 +36,19 @@ type STSConfig struct {
 	VerificationURL string // ExchangeAWS: of GetCallerIdentity, "{region}" is replaced; default the regional AWS STS
 
 	ClientID     string // workforce pools: HTTP Basic authentication of an OAuth client
-	ClientSecret string
+	ClientSecret string `json:"-"`
 	UserProject  string // workforce pools without a client: the project that is charged
 
 	HTTP *http.Client // default ask.Default
 
 	url string // of the token endpoint, where a file names it in full
+}
+
+// Format implements fmt.Formatter: the client secret does not print.
+func (c STSConfig) Format(f fmt.State, verb rune) {
+	type bare STSConfig
+	c.ClientSecret = ""
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), bare(c))
 }
 
 // Check names every field that cannot work.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -28,8 +29,15 @@ type Config struct {
 	Algorithm token.Algorithm
 
 	KeyFile  string        // one PEM private key: PKCS #8, SEC 1 or PKCS #1; read for each token
-	Key      []byte        // the same, where there is no file
+	Key      []byte        `json:"-"` // the same, where there is no file
 	Lifetime time.Duration // default 5 min; whole seconds, 1 s to 1 h
+}
+
+// Format implements fmt.Formatter: the key does not print.
+func (c Config) Format(f fmt.State, verb rune) {
+	type bare Config
+	c.Key = nil
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), bare(c))
 }
 
 // Check names every field that cannot work.

@@ -9,8 +9,10 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,6 +69,19 @@ func gate(t *testing.T, profile verify.Profile, audience string, alg token.Algor
 		t.Fatal(err)
 	}
 	return v
+}
+
+func TestSettingsDoNotPrintTheirSecrets(t *testing.T) {
+	for _, v := range []any{Config{Key: []byte("SECRET")}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
+			if text := fmt.Sprintf(verb, v); strings.Contains(text, "SECRET") || strings.Contains(text, "534543") || strings.Contains(text, "0x53, 0x45") || strings.Contains(text, "[83 69") {
+				t.Errorf("%s of %T is %s", verb, v, text)
+			}
+		}
+		if text, err := json.Marshal(v); err != nil || strings.Contains(string(text), "SECRET") || strings.Contains(string(text), "U0VDUkVU") {
+			t.Errorf("%T in JSON is %s, %v", v, text, err)
+		}
+	}
 }
 
 func TestEveryKeySignsWhatTheGateAccepts(t *testing.T) {
