@@ -84,6 +84,9 @@ func publication(c *chains.Chains, p config.Publisher) (agent.Publication, error
 		out.Bearer = bearerOf(layer)
 	}
 	if p.As == string(agent.GCEMetadata) && c.HasIdentity(p.Credential) {
+		if c.IsIdentity(p.Credential) {
+			out.Bearer = nil
+		}
 		out.Identity = func(ctx context.Context, audience string) (render.Token, error) {
 			return bearerOf(c.IDToken(p.Credential, audience))(ctx)
 		}

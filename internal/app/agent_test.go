@@ -49,6 +49,23 @@ func TestTheExamplePublishesWhatTheAgentTakes(t *testing.T) {
 	}
 }
 
+func TestAnIDTokenIsNotPublishedAsAnAccessToken(t *testing.T) {
+	c, err := chains.New(chains.Config{Getenv: os.Getenv, Agent: &config.Agent{Credentials: map[string]*config.Credential{
+		"id": {Kind: "gce-metadata", Audience: "https://b.example"}, "access": {Kind: "gce-metadata"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, access := range map[string]bool{"id": false, "access": true} {
+		p, err := publication(c, config.Publisher{Credential: name, As: "gce-metadata", Listen: loopback})
+		if err != nil || (p.Bearer != nil) != access || p.Identity == nil {
+			t.Errorf("%s: %v, %v", name, p, err)
+		}
+	}
+	if c.IDToken("id", "https://b.example") != c.Token("id") || c.IDToken("id", "https://c.example") == c.Token("id") {
+		t.Error("the ID token that is kept fresh is the one of its audience, and of no other")
+	}
+}
+
 // agentFile publishes what a script prints, with one line to change.
 const agentFile = `
 agent:

@@ -64,10 +64,19 @@ func (i *identities) forget() {
 // identity; nil where its kind has none.
 func (c *Chains) IDToken(name, audience string) *fresh.Layer[fresh.Token] {
 	l := c.links[name]
-	if l == nil || l.id == nil {
+	switch {
+	case l == nil || l.id == nil:
 		return nil
+	case audience == l.cfg.Audience:
+		return l.token
 	}
 	return l.id.layer(audience)
+}
+
+// IsIdentity reports whether the credential itself is an ID token, which is no
+// access token.
+func (c *Chains) IsIdentity(name string) bool {
+	return c.HasIdentity(name) && c.links[name].cfg.Audience != ""
 }
 
 // HasIdentity reports whether IDToken would return a layer.
