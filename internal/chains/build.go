@@ -1,9 +1,12 @@
 package chains
 
 import (
+	"context"
 	"crypto"
 	"crypto/tls"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -187,13 +190,24 @@ func (c *Chains) state(l *link) oauth.State {
 	return s
 }
 
+// inFolder makes the folder of a state file, for its owner alone, before it is
+// needed: the one that is the default is nobody else's to make.
+func inFolder(file string, fetch fresh.Root[fresh.Token]) fresh.Root[fresh.Token] {
+	return func(ctx context.Context, now time.Time) (fresh.Credential[fresh.Token], error) {
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			return fresh.Credential[fresh.Token]{}, &fresh.Error{Reason: fresh.Misconfigured, Detail: "the folder of the state file cannot be made", Err: err}
+		}
+		return fetch(ctx, now)
+	}
+}
+
 func (c *Chains) refresh(l *link, p fresh.Policy) error {
 	cfg := c.oauthConfig(l)
-	return root(l, cfg, oauth.Refresh(cfg, c.state(l)), p)
+	return root(l, cfg, inFolder(l.cfg.State, oauth.Refresh(cfg, c.state(l))), p)
 }
 
 func (c *Chains) device(l *link, p fresh.Policy) error {
 	cfg := c.oauthConfig(l)
 	prompt := func(code oauth.DeviceCode) { c.cfg.Prompt(p.Name, code) }
-	return root(l, cfg, oauth.Device(cfg, c.state(l), prompt), p)
+	return root(l, cfg, inFolder(l.cfg.State, oauth.Device(cfg, c.state(l), prompt)), p)
 }

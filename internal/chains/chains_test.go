@@ -119,6 +119,27 @@ func TestWhatIsWrongIsToldOnce(t *testing.T) {
 	}
 }
 
+func TestTheFolderOfAStateIsMade(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "first"), "refresh-token")
+	c := load(t, dir, `
+data: data
+agent:
+  credentials:
+    r: {kind: oauth2-refresh, endpoint: "http://127.0.0.1:1/token", client: c, refresh_token: {file: first}}
+`, nil)
+	if _, err := c.Token("r").Get(t.Context()); err == nil {
+		t.Error("a token of nobody")
+	}
+	info, err := os.Stat(filepath.Join(dir, "data", "agent"))
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder: %v, %v", info, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "data", "agent", "r.state")); err != nil {
+		t.Errorf("the state, which is written before the token is sent: %v", err)
+	}
+}
+
 func TestIDTokensAreBounded(t *testing.T) {
 	cfg := &config.Credential{Kind: "gce-metadata"}
 	l := &link{cfg: cfg}
