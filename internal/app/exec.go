@@ -45,11 +45,11 @@ const (
 // for it alone. The error is the command's own *exec.ExitError, one of a
 // credential, or ErrConfig.
 func Exec(ctx context.Context, o ExecOptions) error {
-	dir, err := os.MkdirTemp("", "longcase-exec-")
+	dir, release, err := execDir(os.TempDir())
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) // secrets of the endpoints, token files
+	defer release()
 	path, err := exec.LookPath(o.Command[0])
 	if err != nil {
 		return err
