@@ -228,3 +228,35 @@ func TestAShiftWritesNoFileBeforeTheLastOneEnded(t *testing.T) {
 	close(before)
 	holds(t, path, "new")
 }
+
+// Whatever exec makes of a credential, the agent takes it, and an SDK that names
+// the identity or the resource is answered.
+func TestEachKindCanBeHadByExec(t *testing.T) {
+	const azure = "66666666-7777-8888-9999-000000000000"
+	all := map[string]*config.Credential{
+		"pod":   {Kind: "jwt-file", Path: "p"},
+		"keys":  {Kind: "aws-profile"},
+		"mail":  {Kind: "google-impersonate", From: "pod", ServiceAccount: "a@b.iam.gserviceaccount.com"},
+		"vm":    {Kind: "azure-imds", Resource: "https://vault.azure.net", Client: azure},
+		"graph": {Kind: "azure-workload-identity", From: "pod", Tenant: "t.example", Client: azure, Scopes: []string{"https://graph.microsoft.com/.default"}},
+	}
+	c, err := chains.New(chains.Config{Agent: &config.Agent{Credentials: all}, Getenv: os.Getenv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, credential := range all {
+		p, err := publication(c, publisherFor(name, credential))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Form == agent.File {
+			p.Listen, p.Path = "", "p"
+		}
+		if _, err := agent.New(agent.Config{Publish: []agent.Publication{p}, Dir: t.TempDir()}); err != nil {
+			t.Error(err)
+		}
+		if p.Form == agent.AzureAppService && p.Account != azure {
+			t.Errorf("%s: identity %q", name, p.Account)
+		}
+	}
+}

@@ -115,9 +115,7 @@ func (e *execution) prepare() error {
 	}
 	list := make([]agent.Publication, len(o.Names))
 	for i, name := range o.Names {
-		c := o.Config.Agent.Credentials[name]
-		if list[i], err = publication(e.chains, config.Publisher{Credential: name, As: formFor(c), Listen: loopback, Resource: c.Resource,
-			Account: c.ServiceAccount}); err != nil {
+		if list[i], err = publication(e.chains, publisherFor(name, o.Config.Agent.Credentials[name])); err != nil {
 			return err
 		}
 		if list[i].Form == agent.File {
@@ -128,6 +126,18 @@ func (e *execution) prepare() error {
 		return err
 	}
 	return e.agent.Prepare()
+}
+
+// publisherFor publishes a credential as its kind is looked for.
+func publisherFor(name string, c *config.Credential) config.Publisher {
+	p := config.Publisher{Credential: name, As: formFor(c), Listen: loopback}
+	switch p.As {
+	case string(agent.GCEMetadata):
+		p.Account = c.ServiceAccount
+	case string(agent.AzureAppService):
+		p.Account, p.Resource = c.Client, c.ResourceServed()
+	}
+	return p
 }
 
 // formFor is the form in which programs look for a credential of its kind.

@@ -300,15 +300,15 @@ func (l *loader) settlePublisher(p *Publisher, a *Agent) {
 		}
 		set(&p.Format, "token")
 	case strings.HasPrefix(p.As, "azure-") && c != nil && c.Gives() == Token:
-		set(&p.Resource, c.resource())
+		set(&p.Resource, c.ResourceServed())
 		if p.Resource == "" {
 			l.wrong(p, "", "agent.publish.resource is missing: whom the token of %s is for, such as https://vault.azure.net", quote(p.Credential))
 		}
 	}
 }
 
-// resource is whom a token is for, as Azure's clients ask for it.
-func (c *Credential) resource() string {
+// ResourceServed is whom a token is for, as Azure's clients ask for it.
+func (c *Credential) ResourceServed() string {
 	if c.Resource == "" && len(c.Scopes) == 1 {
 		resource, _ := strings.CutSuffix(c.Scopes[0], "/.default")
 		return resource
