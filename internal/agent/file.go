@@ -8,6 +8,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/longcase/longcase/internal/agent/render"
 )
 
@@ -161,7 +163,7 @@ func (f *file) remove() {
 		return
 	}
 	f.holds, f.wrote, f.end = "", nil, time.Time{}
-	err := os.Remove(f.p.Path)
+	err := unix.Unlink(f.p.Path) // never a folder
 	switch {
 	case err == nil:
 		f.agent.cfg.Log.Warn("a published file is removed: no live credential is at hand", "credential", f.p.Name, "path", f.p.Path)

@@ -273,6 +273,15 @@ func TestAnothersFileIsNotRemoved(t *testing.T) {
 	}
 }
 
+func TestAFolderIsNoFileToRemove(t *testing.T) {
+	path := t.TempDir()
+	f := &file{agent: prepared(t, Config{Now: time.Now}), p: Publication{Form: File, Name: "tok", Path: path}}
+	f.remove()
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAFolderThatIsMissingIsAsked(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "later")
 	synctest.Test(t, func(t *testing.T) {
