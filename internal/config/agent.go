@@ -94,5 +94,5 @@ type Publisher struct {
 	Resource      string `key:"resource" is:"audience" doc:"The one resource it answers for; default: the credential's."`
 	Path          string `key:"path" is:"path" doc:"File that always holds a live credential; replaced whole."`
 	Format        string `key:"format" of:"token|aws-credentials|json" doc:"What the file holds; default: token, or aws-credentials for AWS keys."`
-	Mode          string `key:"mode" is:"mode" doc:"Mode of the file, nothing for others; default 0600."`
+	Mode          string `key:"mode" is:"mode" doc:"Mode of the file, or of token_file: nothing for others; default 0600."`
 }

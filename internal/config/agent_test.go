@@ -121,6 +121,8 @@ func TestChains(t *testing.T) {
 		{"exec that prints a token", "e: {kind: exec, command: [x]}, a: {kind: aws-assume-role, from: e, " + role + "}", `from: "e" (exec) gives a token, and kind aws-assume-role needs AWS keys there`},
 		{"a token where keys are wanted", "e: {kind: aws-profile}, a: {kind: aws-web-identity, from: e, " + role + "}", `from: "e" (aws-profile) gives AWS keys, and kind aws-web-identity needs a token there`},
 		{"the session token is for the instance only", "e: {kind: aws-imds-token}, a: {kind: google-sts, from: e, audience: a}", `gives an IMDSv2 session token, and kind google-sts needs AWS keys or a token there`},
+		{"a token_file for the group", "{credential: k, as: aws-container, token_file: tf, mode: 0640}, {credential: z, as: azure-app-service, token_file: tz, mode: 0440}", ""},
+		{"a session key for the group", "{credential: k, as: imds, token_file: tf, mode: 0640}", "agent.publish.mode is not a key of as: imds"},
 		{"no such credential", "pod: {kind: jwt-file, path: p}, a: {kind: aws-web-identity, from: pdo, " + role + "}", `from: there is no credential "pdo"`},
 		{"no such actor", "pod: {kind: jwt-file, path: p}, a: {kind: token-exchange, from: pod, actor: me, issuer: https://i.test, audience: a}", `actor: there is no credential "me"; there are a, pod`},
 		{"itself", "a: {kind: google-impersonate, from: a, service_account: a@b.test}", `"a" is got with itself: a <- a`},

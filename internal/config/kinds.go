@@ -92,10 +92,10 @@ type form struct {
 // forms is the table of the published forms. It is read only.
 var forms = map[string]form{
 	"imds":              {takes: "listen region session token_file", of: []Material{AWSKeys}},
-	"aws-container":     {takes: "listen token_file", of: []Material{AWSKeys}},
+	"aws-container":     {takes: "listen token_file mode", of: []Material{AWSKeys}},
 	"gce-metadata":      {takes: "listen account project project_number", of: []Material{Token}},
 	"azure-imds":        {takes: "listen resource account", of: []Material{Token}},
-	"azure-app-service": {takes: "listen resource account token_file", of: []Material{Token}},
+	"azure-app-service": {takes: "listen resource account token_file mode", of: []Material{Token}},
 	"file":              {needs: "path", takes: "format mode", of: []Material{Token, AWSKeys}},
 }
 
