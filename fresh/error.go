@@ -3,6 +3,7 @@ package fresh
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -34,10 +35,14 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
+	return e.text() + e.when()
+}
+
+func (e *Error) when() string {
 	if e.Next.IsZero() {
-		return e.text()
+		return ""
 	}
-	return e.text() + "; next attempt at " + e.Next.Format("15:04:05.0Z07:00")
+	return "; next attempt at " + e.Next.Format("15:04:05.0Z07:00")
 }
 
 // text is the error without the time of the next attempt, which is said once.
@@ -45,8 +50,9 @@ func (e *Error) text() string {
 	s := e.Detail
 	if e.Err != nil {
 		cause := e.Err.Error()
-		if inner, ok := e.Err.(*Error); ok { //nolint:errorlint // only the direct cause is spelled here
-			cause = inner.text()
+		var inner *Error
+		if errors.As(e.Err, &inner) {
+			cause = strings.TrimSuffix(cause, inner.when())
 		}
 		if s != "" {
 			s += ": "

@@ -61,7 +61,7 @@ func (l *Layer[T]) board(now token.Instant, waits bool) (*flight[T], error) {
 		if h != nil {
 			l.postpone(h, now.Add(h.pace()), now)
 		}
-		return nil, l.failure.err
+		return nil, l.failed(now)
 	case l.flight == nil:
 		l.flight = &flight[T]{done: make(chan struct{})}
 		if h != nil {
@@ -78,7 +78,7 @@ func (l *Layer[T]) board(now token.Instant, waits bool) (*flight[T], error) {
 // ready.
 func (l *Layer[T]) mayTry(now token.Instant) bool {
 	switch {
-	case l.stuck:
+	case l.stuck != nil:
 		return false
 	case l.failure.err == nil:
 		return true
@@ -149,7 +149,18 @@ func (l *Layer[T]) attempt(ctx context.Context) (o outcome[T]) {
 		}
 	}()
 	o.credential, o.err = l.fetch(ctx, begin)
+	o.probe()
 	return o
+}
+
+// probe panics where what was got would do so later, out of control: an error
+// whose methods panic, such as a nil *Error, or a value that cannot be compared.
+func (o *outcome[T]) probe() {
+	if o.err != nil {
+		_, _ = named("", o.err).Error(), blamed(o.err)
+	}
+	value := o.credential.Value
+	_ = value == o.credential.Value
 }
 
 // about says what a panic was, without what it may hold.
@@ -176,7 +187,7 @@ func (l *Layer[T]) abandon(f *flight[T]) {
 	if f.landed {
 		return
 	}
-	l.stuck = true
+	l.stuck = f
 	l.release(f, l.fail(Fail(Unavailable, "the provider did not return within %s", l.policy.Timeout), now))
 }
 
@@ -187,7 +198,7 @@ func (l *Layer[T]) land(f *flight[T], o outcome[T]) {
 	l.mu.Lock()
 	defer l.unlock()
 	if f.landed {
-		l.stuck = false
+		l.stuck = nil
 		if o.err == nil {
 			_ = l.take(f, o, received)
 		}
@@ -218,7 +229,7 @@ func (l *Layer[T]) take(f *flight[T], o outcome[T], received token.Instant) erro
 		return Fail(Malformed, "the credential is empty")
 	}
 	end := c.ending()
-	s, err := l.policy.draw(end, o.sent, received, l.policy.Rand())
+	s, err := l.policy.draw(end, o.sent, received, l.policy.random())
 	if err != nil {
 		return err
 	}
@@ -275,6 +286,18 @@ func (l *Layer[T]) fail(err error, now token.Instant) error {
 	return own
 }
 
+// failed is the last failure, with the time of the next attempt as it is now: a
+// parent may have failed again, or a clock may have been set.
+func (l *Layer[T]) failed(now token.Instant) error {
+	next := now.Wall.Add(now.Until(l.tryAt()))
+	if next.Sub(l.failure.err.Next).Abs() > shortest {
+		again := *l.failure.err
+		again.Next = next
+		l.failure.err = &again
+	}
+	return l.failure.err
+}
+
 // backoff decides when to try again. After a parent's failure that is when the
 // parent is ready, and the parent alone backs off.
 func (l *Layer[T]) backoff(err error, now token.Instant) time.Duration {
@@ -291,7 +314,7 @@ func (l *Layer[T]) backoff(err error, now token.Instant) time.Duration {
 		return max(now.Until(next), 0)
 	}
 	l.failure.count++
-	wait := l.policy.after(l.failure.count, life, wishOf(err), l.policy.Rand())
+	wait := l.policy.after(l.failure.count, life, wishOf(err), l.policy.random())
 	l.failure.by, l.failure.retry = nil, now.Add(wait)
 	return wait
 }

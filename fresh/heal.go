@@ -2,7 +2,6 @@ package fresh
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/longcase/longcase/token"
@@ -38,10 +37,25 @@ func Blame[P comparable](lease Lease[P], err error) error {
 	}
 }
 
+// blamed is the blame in err, but not in what another layer said: that has met
+// its blame itself.
 func blamed(err error) *blame {
-	var b *blame
-	if errors.As(err, &b) {
-		return b
+	switch e := err.(type) { //nolint:errorlint // the chain is walked here
+	case *blame:
+		return e
+	case *Error:
+		if e.Layer != "" {
+			return nil
+		}
+	case interface{ Unwrap() error }:
+		return blamed(e.Unwrap())
+	}
+	if e, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the chain is walked here
+		for _, err := range e.Unwrap() {
+			if b := blamed(err); b != nil {
+				return b
+			}
+		}
 	}
 	return nil
 }
@@ -83,8 +97,10 @@ func (l *Layer[T]) Invalidate(lease Lease[T]) bool {
 	}
 	l.held.Store(nil)
 	l.refused = lease.Generation
-	if l.flight != nil {
-		l.flight.suspect = true
+	for _, f := range []*flight[T]{l.flight, l.stuck} {
+		if f != nil {
+			f.suspect = true
+		}
 	}
 	l.stats.refusals++
 	l.record(Event{Kind: RefusedLease})

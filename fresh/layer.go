@@ -43,7 +43,7 @@ type Layer[T comparable] struct {
 
 	mu         sync.Mutex // guards what follows, and every Store to held
 	flight     *flight[T] // the renewal under way
-	stuck      bool       // a fetch did not return in time and still runs
+	stuck      *flight[T] // its fetch did not return in time and still runs
 	last       *held[T]   // the newest lease, although refused or over
 	generation uint64     // of the newest lease
 	refused    uint64     // the newest generation that was refused
@@ -60,7 +60,7 @@ type Layer[T comparable] struct {
 // failure is how a layer stands after renewals that failed.
 type failure struct {
 	count int           // in a row, of this layer's own; those of a parent do not count
-	err   error         // the last one's; nil: none
+	err   *Error        // the last one's; nil: none
 	retry token.Instant // no attempt before
 	by    node          // the parent that failed: no attempt before it is ready
 }
@@ -109,6 +109,9 @@ func Join[P, Q, T comparable](first *Layer[P], second *Layer[Q],
 		}
 		two, err := of(ctx, second)
 		if err != nil {
+			return Credential[T]{}, err
+		}
+		if one, err = of(ctx, first); err != nil { // it may have ended while the second was waited for
 			return Credential[T]{}, err
 		}
 		return fetch(ctx, one, two, begin())

@@ -23,6 +23,9 @@ func (l Lease[T]) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "[lease %d until %s]", l.Generation, l.Expires.Format(time.RFC3339Nano))
 }
 
+// MarshalText implements encoding.TextMarshaler, for logs and JSON: as Format.
+func (l Lease[T]) MarshalText() ([]byte, error) { return fmt.Append(nil, l), nil }
+
 // Credential is what a provider got: the value, and what the issuer said of its
 // end. One of Expires, Life and Recheck is required; where several are given,
 // the first end counts. A Value that is the zero T is refused.
@@ -58,3 +61,6 @@ type Token struct {
 
 // Format implements fmt.Formatter: a token does not print, whatever the verb.
 func (t Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[token]") }
+
+// MarshalText implements encoding.TextMarshaler, for logs and JSON: as Format.
+func (Token) MarshalText() ([]byte, error) { return []byte("[token]"), nil }

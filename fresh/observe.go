@@ -44,18 +44,20 @@ func (l *Layer[T]) unlock() {
 		return
 	}
 	l.delivering = true
+	defer func() { l.delivering = false }()
 	for len(l.events) > 0 {
 		e := l.events[0]
 		l.events = l.events[1:]
-		l.mu.Unlock()
 		l.tell(e)
-		l.mu.Lock()
 	}
-	l.events, l.delivering = nil, false
+	l.events = nil
 }
 
-// tell calls the observer. Its panic is nobody else's.
+// tell frees the lock for a call of the observer. Its panic is nobody else's, and
+// where it ends its goroutine, the lock is held again.
 func (l *Layer[T]) tell(e Event) {
+	l.mu.Unlock()
+	defer l.mu.Lock()
 	defer func() { _ = recover() }()
 	l.policy.Observe(e)
 }

@@ -65,8 +65,15 @@ func (p Policy) withDefaults() Policy {
 	p.Timeout = min(cmp.Or(p.Timeout, 30*time.Second), maxLife)
 	p.Backoff = cmp.Or(p.Backoff, time.Second)
 	p.MaxWait = cmp.Or(p.MaxWait, 30*time.Second)
-	if p.Rand == nil {
-		p.Rand = rand.Float64
-	}
 	return p
+}
+
+func (p Policy) random() float64 {
+	if p.Rand == nil {
+		return rand.Float64()
+	}
+	if r := p.Rand(); r >= 0 && r < 1 { // NaN is not
+		return r
+	}
+	return 0
 }

@@ -60,7 +60,7 @@ func (l *Layer[T]) pause(now token.Instant) time.Duration {
 	switch {
 	case l.flight != nil && h != nil && !h.endless:
 		return max(now.Until(h.end), time.Second)
-	case l.flight != nil, l.stuck:
+	case l.flight != nil, l.stuck != nil:
 		return maxPause
 	case h != nil && h.endless:
 		return now.Until(h.ahead)

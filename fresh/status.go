@@ -46,14 +46,11 @@ func (l *Layer[T]) Status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := Status{
-		Layer: l.policy.Name, Err: l.failure.err, Last: l.stats.last, LastAt: l.stats.at, Fetches: l.stats.fetches.Load(),
+		Layer: l.policy.Name, Err: l.wrong, Last: l.stats.last, LastAt: l.stats.at, Fetches: l.stats.fetches.Load(),
 		Renewals: l.stats.renewals, Failures: l.stats.failures, Refusals: l.stats.refusals,
 	}
 	for _, p := range l.parents {
 		s.Parents = append(s.Parents, p.name())
-	}
-	if l.wrong != nil {
-		s.Err = l.wrong
 	}
 	if h := l.inHand(now); h != nil && h.decide(now) != ended {
 		s.Generation, s.Expires, s.Next = h.lease.Generation, h.lease.Expires, now.Wall.Add(now.Until(h.ahead))
@@ -62,7 +59,7 @@ func (l *Layer[T]) Status() Status {
 		}
 	}
 	if l.failure.err != nil {
-		s.Next = now.Wall.Add(now.Until(l.tryAt()))
+		s.Err, s.Next = l.failure.err, now.Wall.Add(now.Until(l.tryAt()))
 	}
 	return s
 }
