@@ -63,6 +63,9 @@ func main() {
 }
 
 func run(ctx context.Context, dir string, life time.Duration) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
