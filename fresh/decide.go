@@ -144,7 +144,7 @@ func (s *schedule) slack() time.Duration { return min(maxDrift, s.life/8+1) }
 // counted stays counted, although that clock may be set back later.
 func (s schedule) redrawn(now token.Instant) schedule {
 	for _, t := range []*token.Instant{&s.ahead, &s.must, &s.end} {
-		*t = now.Add(now.Until(*t))
+		*t = now.Add(max(now.Until(*t), -maxLife))
 	}
 	s.at = now
 	return s
@@ -178,7 +178,7 @@ type ending struct {
 func (e ending) life(sent, received token.Instant) (life time.Duration, ends bool) {
 	life = maxLife
 	if !e.expires.IsZero() {
-		life, ends = bounded(e.expires.Sub(sent.Wall))-skew(e.date, sent, received), true
+		life, ends = gap(e.expires, sent.Wall)-skew(e.date, sent, received), true
 	}
 	if e.stated != 0 {
 		life, ends = min(life, e.stated), true
@@ -194,11 +194,14 @@ func skew(date time.Time, sent, received token.Instant) time.Duration {
 	if date.IsZero() {
 		return 0
 	}
-	most, least := bounded(date.Add(time.Second).Sub(sent.Wall)), bounded(date.Sub(received.Wall))
+	most, least := gap(date.Add(time.Second), sent.Wall), gap(date, received.Wall)
 	if least <= 0 && most >= 0 && most <= maxAgree || most < -maxFast {
 		return 0
 	}
 	return most
 }
+
+// gap is a minus b, at most half of what a Duration holds.
+func gap(a, b time.Time) time.Duration { return min(max(a.Sub(b), -longest/2), longest/2) }
 
 func bounded(d time.Duration) time.Duration { return min(max(d, -maxLife), maxLife) }

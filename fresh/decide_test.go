@@ -154,6 +154,7 @@ func TestEndOfACredential(t *testing.T) {
 		{"this host is an hour slow", ending{expires: start.Add(2 * hour), date: start.Add(hour)}, 0, hour - sec, nil},
 		{"this host is an hour fast", ending{expires: start, date: start.Add(-hour)}, 0, hour - sec, nil},
 		{"this host is a year slow", ending{expires: start.Add(8761 * hour), date: start.Add(8760 * hour)}, 0, hour - sec, nil},
+		{"this host began in 1970", ending{expires: start.Add(490561 * hour), date: start.Add(490560 * hour)}, 0, hour - sec, nil},
 		{"a Date that would add years", ending{expires: start.Add(hour), date: time.Time{}.Add(hour)}, 0, hour, nil},
 		{"the first end counts", ending{expires: start.Add(hour), stated: 10 * sec}, 0, 10 * sec, nil},
 		{"the first end counts, the other way round", ending{expires: start.Add(10 * sec), stated: hour}, 0, 10 * sec, nil},
@@ -226,6 +227,16 @@ func TestRedrawnRemembersBothClocks(t *testing.T) {
 	}
 	if s.drifted(at(-49*min, 11*min)) {
 		t.Error("clocks that go together drift")
+	}
+}
+
+func TestWallSetByCenturiesRevivesNothing(t *testing.T) {
+	for _, years := range []int{1, 56, 290, 300, 1000} {
+		far, back := token.Instant{Wall: start.AddDate(years, 0, 0), Mono: time.Hour + time.Minute}, both(2*time.Minute)
+		s := hourly(t)
+		if s = s.redrawn(far).redrawn(back); s.decide(back) != ended {
+			t.Errorf("set forward by %d years and back, %s are left", years, back.Until(s.end))
+		}
 	}
 }
 

@@ -27,12 +27,21 @@ type host struct {
 	mu    sync.Mutex
 	set   time.Duration // the wall is ahead of the truth by this
 	slept time.Duration
+	at    time.Time // of the last shift
 }
 
 func (h *host) shift(set, slept time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.set, h.slept = h.set+set, h.slept+slept
+	h.set, h.slept, h.at = h.set+set, h.slept+slept, time.Now()
+}
+
+// justShifted reports whether the machine slept, or its clock was set, at this
+// very instant.
+func (h *host) justShifted() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.at.Equal(time.Now())
 }
 
 // truth is the time of every service.

@@ -152,8 +152,8 @@ func (w *world) span(from, to time.Duration) time.Duration {
 
 // stir sets the wall by an hour or has the machine sleep. No two clocks can tell
 // a wall that was set back from a machine that slept in between, so all layers
-// look at them before the next time, as Run does each minute, and no fetch sees
-// two such things.
+// look at them before and after it is set back, as Run does each minute, and no
+// fetch sees two such things.
 func (w *world) stir() {
 	for _, s := range w.services {
 		if s.busy() {
@@ -164,13 +164,20 @@ func (w *world) stir() {
 	case w.rng.IntN(2) == 0:
 		w.host.shift(0, w.span(time.Second, 3*time.Hour))
 	case w.host.set > 0 || w.host.set == 0 && w.rng.IntN(2) == 0:
+		w.look()
 		w.host.shift(-time.Hour, 0)
+		w.look()
 	default:
 		w.host.shift(time.Hour, 0)
 	}
-	for i, l := range w.layers {
+	for _, s := range w.services {
+		s.wait(-time.Hour)
+	}
+}
+
+func (w *world) look() {
+	for _, l := range w.layers {
 		l.Status()
-		w.services[i].wait(-time.Hour)
 	}
 }
 

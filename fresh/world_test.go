@@ -77,6 +77,11 @@ func (s *service) fetch(ctx context.Context, from ...fresh.Lease[credential]) (f
 	began := s.enter()
 	defer s.leave()
 	none := fresh.Credential[credential]{}
+	for _, lease := range from {
+		if s.w.over(lease.Value) && !s.w.host.justShifted() {
+			s.w.violate("layer %d was fetched with %+v, over", s.index, lease)
+		}
+	}
 	if err := sleep(ctx, s.latency/2); err != nil {
 		return none, err
 	}
