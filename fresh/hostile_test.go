@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/longcase/longcase/fresh"
+	"github.com/longcase/longcase/token"
 )
 
 func TestObserverThatEndsItsGoroutine(t *testing.T) {
@@ -91,6 +92,13 @@ func TestRandWithoutBounds(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestWallWithAMonotonicReadingIsAWall(t *testing.T) {
+	lease := get(t, warm(t, fresh.Policy{Now: func() token.Instant { return token.Instant{Wall: time.Now(), Mono: fresh.Now().Mono} }}))
+	if lease.Expires != lease.Expires.Round(0).UTC() {
+		t.Errorf("Expires = %s", lease.Expires)
 	}
 }
 
@@ -204,7 +212,7 @@ func TestNextAttemptIsNeverInThePast(t *testing.T) {
 }
 
 func TestSecretsStayOutOfJSONAndLogs(t *testing.T) {
-	token := fresh.Token{Value: "hunter2", Type: "Bearer", Scope: "hunter2"}
+	secret := fresh.Token{Value: "hunter2", Type: "Bearer", Scope: "hunter2"}
 	l := fresh.New(func(context.Context, time.Time) (fresh.Credential[string], error) {
 		return fresh.Credential[string]{Value: "hunter2", Life: time.Hour}, nil
 	}, fresh.Policy{Name: "role"})
@@ -214,11 +222,11 @@ func TestSecretsStayOutOfJSONAndLogs(t *testing.T) {
 	}
 	var out strings.Builder
 	for _, h := range []slog.Handler{slog.NewJSONHandler(&out, nil), slog.NewTextHandler(&out, nil)} {
-		for _, v := range []any{token, &token, lease, &lease, l, []fresh.Token{token}, fresh.Credential[fresh.Token]{Value: token}} {
+		for _, v := range []any{secret, &secret, lease, &lease, l, []fresh.Token{secret}, fresh.Credential[fresh.Token]{Value: secret}} {
 			slog.New(h).Info("x", "v", v)
 		}
 	}
-	b, err := json.Marshal([]any{token, lease, l})
+	b, err := json.Marshal([]any{secret, lease, l})
 	if said := out.String() + string(b); err != nil || strings.Contains(said, "hunter2") || strings.Count(said, "[token]") < 5 {
 		t.Errorf("%v, said %s", err, said)
 	}

@@ -165,8 +165,9 @@ func (l *Layer[T]) String() string { return "layer " + l.policy.Name }
 // Format implements fmt.Formatter: a layer prints its name, whatever the verb.
 func (l *Layer[T]) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, l.String()) }
 
-// Get returns a lease that is not over. A lease in hand costs one reading of the
-// clock; else Get waits for the one renewal under way, or until ctx ends, which
+// Get returns a lease that is not over by its last reading of the clock, right
+// before it returns: who keeps a lease, or is held up, asks again rather than look
+// at Expires. A lease in hand costs one reading; else Get waits for the one renewal under way, or until ctx ends, which
 // ends nothing for others. While renewals fail, Get returns the lease in hand
 // until its end, and then the last failure at once. The error is an *Error or
 // ctx's.

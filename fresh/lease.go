@@ -8,7 +8,8 @@ import (
 )
 
 // Lease is a credential in hand, with its window on this host's clock. A layer
-// makes it; it never changes.
+// makes it. Which of a layer's leases it is, Generation says: where a clock was
+// set, the same lease is handed out with another window.
 type Lease[T comparable] struct {
 	Value      T
 	NotBefore  time.Time // UTC; the zero time: no beginning

@@ -31,9 +31,9 @@ type Policy struct {
 	Backoff time.Duration // after the first failure, doubled by each that follows, less up to a quarter; default 1 s, less for short lives
 	MaxWait time.Duration // the longest backoff, but for a service's own wish; default 30 s, less for short lives
 
-	Now     func() token.Instant // default Now
+	Now     func() token.Instant // the same for all layers of a chain; default Now
 	Rand    func() float64       // [0, 1), for jitter; default math/rand/v2
-	Observe func(Event)          // called for each transition, in order, not concurrently for one layer; it must not block, and may ask the layer
+	Observe func(Event)          // called for each transition, in order, not concurrently for one layer; it must not block, and may ask the layer, but for Status none that stands on it
 }
 
 // Check names every field that cannot work.

@@ -56,6 +56,24 @@ func TestRunKeepsAChainWarm(t *testing.T) {
 	})
 }
 
+func TestRunKeepsShortLivesWarmThoughNobodyAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := &source{name: "a", life: 30 * time.Second, takes: time.Second}, &source{name: "b", life: 10 * time.Second, takes: time.Second}
+		l := fresh.From(fresh.New(a.fetch, fresh.Policy{}), b.from(nil), fresh.Policy{})
+		stop := running(l)
+		defer stop()
+		for range 300 {
+			time.Sleep(time.Second)
+			if st := l.Status(); st.Generation == 0 && st.Fetches > 1 {
+				t.Fatalf("no lease in hand: %+v", st)
+			}
+		}
+		if n := b.since(); n < 30 || n > 50 {
+			t.Errorf("%d fetches in 300 s of 10 s, want one each 6 or 7 s", n)
+		}
+	})
+}
+
 func TestRunHealsWithoutBeingAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var h host
