@@ -77,10 +77,8 @@ func (*azureIMDS) owns(path string) bool { return strings.HasPrefix(path, "/meta
 func (*azureIMDS) say(r *refusal) answer {
 	code := "invalid_request"
 	switch {
-	case r.why == ByUpstream && r.status >= 500:
-		code = "temporarily_unavailable"
 	case r.why == ByUpstream:
-		code = "unauthorized_client"
+		code = "temporarily_unavailable"
 	case r.status == http.StatusNotFound:
 		code = "not_found"
 	}

@@ -49,7 +49,7 @@ func TestAzureAnswersAsTheInstanceMetadataServiceDoes(t *testing.T) {
 		{name: "an identity by object", target: at("resource=" + vault + "&object_id=x"), headers: with, status: 400},
 		{name: "an identity where none is named", target: at("resource=https://management.azure.com&client_id=x"), headers: with, status: 400},
 		{name: "unavailable", target: at("resource=https://management.azure.com"), headers: with, status: 503, body: `{"error":"temporarily_unavailable","error_description":"arm: unavailable: Entra answered 503"}`},
-		{name: "refused", target: at("resource=https://graph.microsoft.com/"), headers: with, status: 424, body: "~graph: refused: Entra answered 400: AADSTS70021"},
+		{name: "refused", target: at("resource=https://graph.microsoft.com/"), headers: with, status: 503, body: `{"error":"temporarily_unavailable","error_description":"graph: refused: Entra answered 400: AADSTS70021"}`},
 		{name: "elsewhere", target: "/metadata/instance?api-version=2021-02-01", headers: with, status: 404, body: "~not_found"},
 		{name: "PUT", method: "PUT", target: at("resource=" + vault), headers: with, status: 405},
 	})

@@ -16,35 +16,18 @@ const (
 	maxRetry = 5 * time.Minute
 )
 
-// unavailable is the refusal for a credential that cannot be had: 503, which
-// clients repeat, where waiting helps; 424 where somebody has to act.
+// unavailable is the refusal for a credential that cannot be had: 503, whatever
+// the reason, since clients repeat it, and what is wrong for good today is put
+// right by somebody else tomorrow. Retry-After is there where the layer says when.
 func unavailable(name string, err error) (*refusal, [][2]string) {
-	status, wait := http.StatusServiceUnavailable, time.Second
+	refused := no(http.StatusServiceUnavailable, ByUpstream, "%s", words(name, err))
 	var e *fresh.Error
-	if errors.As(err, &e) {
-		wait = max(wait, min(e.RetryAfter, maxRetry))
+	if !errors.As(err, &e) || e.RetryAfter <= 0 {
+		return refused, nil
 	}
-	if needsSomebody(err) {
-		return no(http.StatusFailedDependency, ByUpstream, "%s", words(name, err)), nil
-	}
+	wait := min(e.RetryAfter, maxRetry)
 	after := strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)
-	return no(status, ByUpstream, "%s", words(name, err)), [][2]string{{"Retry-After", after}}
-}
-
-// needsSomebody reports whether the service said no or a setting is wrong.
-// Whatever else is at fault may be over at the next try.
-func needsSomebody(err error) bool {
-	for _, r := range []fresh.Reason{fresh.Unavailable, fresh.Ended, fresh.Panicked} {
-		if errors.Is(err, r) {
-			return false
-		}
-	}
-	for _, r := range []fresh.Reason{fresh.Refused, fresh.Malformed, fresh.Misconfigured} {
-		if errors.Is(err, r) {
-			return true
-		}
-	}
-	return false
+	return refused, [][2]string{{"Retry-After", after}}
 }
 
 // words are an error as a client may read it: the layers from the outermost to
