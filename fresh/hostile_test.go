@@ -166,6 +166,22 @@ func TestJoinHandsOutNothingThatIsOver(t *testing.T) {
 	})
 }
 
+func TestJoinOfParentsThatNeverLiveTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := &source{name: "a", life: 3 * time.Second, takes: 2 * time.Second}, &source{name: "b", life: 12 * time.Second, takes: 10 * time.Second}
+		l := fresh.Join(fresh.New(a.fetch, fresh.Policy{Name: "a"}), fresh.New(b.fetch, fresh.Policy{Name: "b"}),
+			func(context.Context, fresh.Lease[fresh.Token], fresh.Lease[fresh.Token], time.Time) (fresh.Credential[fresh.Token], error) {
+				t.Error("asked with what is over")
+				return fresh.Credential[fresh.Token]{}, nil
+			}, fresh.Policy{Name: "j", Timeout: time.Hour})
+		_, err := l.Get(t.Context())
+		if !errors.Is(err, fresh.Unavailable) || !strings.HasPrefix(err.Error(), "j: no lease of a lived until there was one of b; next attempt at ") {
+			t.Errorf("Get = %v", err)
+		}
+		time.Sleep(time.Minute) // what is under way ends
+	})
+}
+
 // A provider that did not return in time began before the refusal.
 func TestWhatComesLateIsNotWhatWasRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -103,19 +103,29 @@ func From[P, T comparable](parent *Layer[P], fetch Fetch[P, T], policy Policy) *
 func Join[P, Q, T comparable](first *Layer[P], second *Layer[Q],
 	fetch func(ctx context.Context, first Lease[P], second Lease[Q], now time.Time) (Credential[T], error), policy Policy) *Layer[T] {
 	return newLayer([]node{first, second}, func(ctx context.Context, begin func() time.Time) (Credential[T], error) {
-		one, err := of(ctx, first)
+		one, two, err := pair(ctx, first, second)
 		if err != nil {
-			return Credential[T]{}, err
-		}
-		two, err := of(ctx, second)
-		if err != nil {
-			return Credential[T]{}, err
-		}
-		if one, err = of(ctx, first); err != nil { // it may have ended while the second was waited for
 			return Credential[T]{}, err
 		}
 		return fetch(ctx, one, two, begin())
 	}, policy)
+}
+
+// pair is a lease of each of two parents. The one may end while the other is
+// waited for.
+func pair[P, Q comparable](ctx context.Context, first *Layer[P], second *Layer[Q]) (one Lease[P], two Lease[Q], err error) {
+	for range tries {
+		if one, err = of(ctx, first); err != nil {
+			return one, two, err
+		}
+		if two, err = of(ctx, second); err != nil {
+			return one, two, err
+		}
+		if h := first.alive(); h != nil && h.lease.Generation == one.Generation {
+			return one, two, nil
+		}
+	}
+	return one, two, Fail(Unavailable, "no lease of %s lived until there was one of %s", first.name(), second.name())
 }
 
 // of is a lease of a parent, for the length of a renewal.
