@@ -218,6 +218,8 @@ func TestTheAgentListensForThisMachineOnly(t *testing.T) {
 	tests := []struct{ listen, want, says string }{
 		{"127.0.0.1:0", "127.0.0.1:0", ""},
 		{`"[::1]:4620"`, "[::1]:4620", ""},
+		{"localhost:4620", "127.0.0.1:4620", ""},
+		{`"[0:0:0:0:0:0:0:1]:04620"`, "[::1]:4620", ""},
 		{"unix:agent.sock", "unix:dir/agent.sock", ""},
 		{"unix:/run/agent.sock", "unix:/run/agent.sock", ""},
 		{"unix:///run/agent.sock", "", "is not unix:PATH"},
@@ -229,6 +231,8 @@ func TestTheAgentListensForThisMachineOnly(t *testing.T) {
 		{`":4620"`, "", "is beyond loopback"},
 		{"agent.example.com:4620", "", "is beyond loopback"},
 		{"127.0.0.1:4600", "", "issuer listens on 127.0.0.1:4600 already"},
+		{"LocalHost:4600", "", "issuer listens on 127.0.0.1:4600 already"},
+		{`"[::ffff:127.0.0.1]:4600"`, "", "issuer listens on 127.0.0.1:4600 already"},
 	}
 	for _, tt := range tests {
 		for _, text := range []string{
@@ -252,6 +256,9 @@ func TestPublishers(t *testing.T) {
 		{"two of a form on one listener", "{credential: k, as: imds}, {credential: k, as: imds}", "k has imds on 127.0.0.1:4620 already"},
 		{"two of a form on two listeners", "{credential: k, as: imds}, {credential: k, as: imds, listen: 127.0.0.1:4621}", ""},
 		{"two of a form on a free port, which is one", "{credential: k, as: imds, listen: 127.0.0.1:0}, {credential: k, as: imds, listen: 127.0.0.1:0}", "k has imds on 127.0.0.1:0 already"},
+		{"one listener in two spellings", "{credential: k, as: imds, listen: 127.0.0.1:5690}, {credential: k, as: imds, listen: localhost:5690}", "k has imds on 127.0.0.1:5690 already"},
+		{"two forms on one listener in two spellings", "{credential: k, as: imds, listen: 127.0.0.1:5690}, {credential: t, as: gce-metadata, listen: localhost:5690}", ""},
+		{"both loopback addresses", "{credential: k, as: imds, listen: 127.0.0.1:5690}, {credential: k, as: imds, listen: '[::1]:5690'}", ""},
 		{"two containers: their paths differ", "{credential: k, as: aws-container}, {credential: k2, as: aws-container}", ""},
 		{"one container twice", "{credential: k, as: aws-container}, {credential: k, as: aws-container}", "k has aws-container of k on 127.0.0.1:4620 already"},
 		{"azure for two resources", "{credential: z, as: azure-imds}, {credential: w, as: azure-imds}", ""},
@@ -286,6 +293,13 @@ func TestPublishers(t *testing.T) {
 				t.Errorf("Parse = %v, want %q", err, tt.says)
 			}
 		})
+	}
+}
+
+func TestTwoRoomsDoNotShareAnAddressHoweverItIsSpelt(t *testing.T) {
+	_, err := Parse("f", []byte("gate: {listen: 127.0.0.1:4610, accept: [{issuer: https://i.test, audience: a}]}\nconsole: {listen: localhost:4610}"))
+	if !says(err, "console.listen: gate listens on localhost:4610 already") {
+		t.Errorf("Parse = %v", err)
 	}
 }
 

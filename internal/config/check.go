@@ -43,13 +43,14 @@ func (l *loader) check(cfg *Config) {
 }
 
 func (l *loader) listeners(cfg *Config) {
-	taken := map[string]string{}
+	taken := map[string]string{} // address in its one spelling -> room
 	listen := func(room string, block any, r *Listener) {
 		l.listener(room, block, r)
-		if other := taken[r.Listen]; other != "" && !strings.HasSuffix(r.Listen, ":0") {
+		at := oneSpelling(r.Listen)
+		if other := taken[at]; other != "" && !strings.HasSuffix(at, ":0") {
 			l.wrong(&r.Listen, "", "%s.listen: %s listens on %s already", room, other, r.Listen)
 		}
-		taken[r.Listen] = room
+		taken[at] = room
 	}
 	if cfg.Issuer != nil {
 		listen("issuer", cfg.Issuer, &cfg.Issuer.Listener)

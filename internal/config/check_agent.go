@@ -175,7 +175,7 @@ func (l *loader) clientEvidence(c *Credential) {
 // agentListeners wants addresses that no other room listens on.
 func (l *loader) agentListeners(a *Agent, taken map[string]string) {
 	free := func(listen *string, block any, path string) {
-		if other := taken[*listen]; other != "" && !strings.HasSuffix(*listen, ":0") {
+		if other := taken[oneSpelling(*listen)]; other != "" && !strings.HasSuffix(*listen, ":0") {
 			at := block
 			if l.given(listen) {
 				at = listen

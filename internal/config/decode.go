@@ -244,7 +244,9 @@ func (l *loader) settle(is, s string) string {
 	case is == "path" || is == "data":
 		return l.resolve(s)
 	case is == "local" && socket:
-		return "unix:" + l.resolve(path)
+		return "unix:" + filepath.Clean(l.resolve(path))
+	case is == "local": // one listener, however its publishers spell it
+		return oneSpelling(s)
 	case is == "token-type":
 		return tokenType(s)
 	}

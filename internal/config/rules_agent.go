@@ -2,8 +2,10 @@ package config
 
 import (
 	"net"
+	"net/netip"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -18,6 +20,25 @@ var metadataHosts = []string{"169.254.169.254", "169.254.170.2", "fd00:ec2::254"
 func hostOf(address string) string {
 	host, _, _ := net.SplitHostPort(address)
 	return host
+}
+
+// oneSpelling is an address as the kernel knows it: localhost is 127.0.0.1, where
+// a listener of that name opens. What is no address stays as it is.
+func oneSpelling(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if strings.EqualFold(host, "localhost") {
+		host = "127.0.0.1"
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		host = a.Unmap().String()
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+		port = strconv.FormatUint(n, 10)
+	}
+	return net.JoinHostPort(host, port)
 }
 
 // checkLocal wants a place on this machine: loopback, or a Unix socket.
