@@ -356,13 +356,28 @@ func (l *loader) secret(p *Secret, n *yaml.Node, f field, path string) {
 			p.File = l.resolve(name)
 		}
 	case n.Kind == yaml.MappingNode && len(n.Content) > 0:
-		l.unknown(n.Content[0], []string{"file"}, path)
+		l.notOnlyFile(n, path)
 	case f.is == "path": // what it holds is no secret, so that no one wrote it here
 		if name, ok := l.scalar(n, f, path); ok {
 			p.File = l.resolve(name)
 		}
 	default:
 		l.fail(n, "", "%s is not written here: it comes from {file: PATH} or ${NAME}", path)
+	}
+}
+
+// notOnlyFile names each key beside file where it stands.
+func (l *loader) notOnlyFile(n *yaml.Node, path string) {
+	seen := false
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		switch key := n.Content[i]; {
+		case key.Value != "file":
+			l.unknown(key, []string{"file"}, path)
+		case seen:
+			l.fail(key, "", "duplicate key %s", quote(key.Value))
+		default:
+			seen = true
+		}
 	}
 }
 

@@ -91,3 +91,24 @@ func keyNodes(n *yaml.Node) []*yaml.Node {
 	}
 	return keys
 }
+
+// TestAKeyBesideFileIsNamedWhereItStands holds what a secret may come from.
+func TestAKeyBesideFileIsNamedWhereItStands(t *testing.T) {
+	for secret, want := range map[string]Problem{
+		"{file: s, fil: t}":  {"f", 2, 15, `unknown key "fil"`, "file"},
+		"{fil: t, file: s}":  {"f", 2, 6, `unknown key "fil"`, "file"},
+		"{file: s, file: t}": {"f", 2, 15, `duplicate key "file"`, ""},
+		"{file: s, hash: t}": {"f", 2, 15, `unknown key "hash"; known here: file`, ""},
+	} {
+		_, err := Parse("f", []byte("keys: {encrypt_with:\n    "+secret+"}"))
+		var problems Problems
+		if !errors.As(err, &problems) || len(problems) != 1 || !strings.HasPrefix(problems[0].Message, want.Message) {
+			t.Errorf("%s: %v, want %v", secret, err, want)
+			continue
+		}
+		want.Message = problems[0].Message
+		if problems[0] != want {
+			t.Errorf("%s: %v, want %v", secret, problems[0], want)
+		}
+	}
+}
