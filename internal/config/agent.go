@@ -26,7 +26,7 @@ type Credential struct {
 	File     string        `key:"file" is:"path" doc:"The cloud's own file: a service account, an external account, AWS profiles."`
 	Path     string        `key:"path" is:"path" doc:"File that holds the token; it is read anew when it changes."`
 	Timeout  time.Duration `key:"timeout" min:"1s" max:"10m" doc:"How long the command may take; default 30s."`
-	Command  []string      `key:"command" is:"argument" doc:"Program and arguments; no shell reads them."`
+	Command  []string      `key:"command" is:"argument" doc:"Program and arguments; no shell reads them. A program with a slash starts at the file's folder, another is looked for in PATH."`
 	Format   string        `key:"format" of:"plain|google|aws|kubernetes" doc:"What the command prints; default plain: the token, a JWT if it is to have an end."`
 
 	// AWS

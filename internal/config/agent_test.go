@@ -303,6 +303,26 @@ func TestTwoRoomsDoNotShareAnAddressHoweverItIsSpelt(t *testing.T) {
 	}
 }
 
+func TestAProgramWithASlashStartsAtTheFilesFolder(t *testing.T) {
+	for _, tt := range []struct{ file, program, want string }{
+		{"dir/f", "./leak.sh", "dir/leak.sh"},
+		{"dir/f", "bin/leak", "dir/bin/leak"},
+		{"dir/f", "../leak", "./leak"},
+		{"f", "./leak.sh", "./leak.sh"},
+		{"/etc/f", "./leak.sh", "/etc/leak.sh"},
+		{"dir/f", "/bin/leak", "/bin/leak"},
+		{"dir/f", "leak", "leak"},
+	} {
+		cfg, err := Parse(tt.file, []byte("agent: {credentials: {e: {kind: exec, command: ["+tt.program+", ./argument]}}}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := cfg.Agent.Credentials["e"].Command, []string{tt.want, "./argument"}; !slices.Equal(got, want) {
+			t.Errorf("%s in %s = %q, want %q", tt.program, tt.file, got, want)
+		}
+	}
+}
+
 func TestDefaultsOfTheAgent(t *testing.T) {
 	cfg := mustParse(t, `data: d
 agent:

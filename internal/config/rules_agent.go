@@ -89,11 +89,23 @@ func (l *loader) meaning(c *Credential, a *Agent) {
 			l.wrong(&c.Lifetime, "1h", "agent.credentials.lifetime is %s: a self-signed token lives whole seconds, 1h at most", formatDuration(c.Lifetime))
 		}
 	case "exec":
-		if l.empty(&c.Command) {
-			l.wrong(&c.Command, "", "agent.credentials.command is empty: name the program")
-		}
+		l.program(c)
 	}
 	l.issuerOf(c)
+}
+
+// program makes the path of a program start at the file's folder. A name without
+// a slash is looked for in PATH.
+func (l *loader) program(c *Credential) {
+	switch {
+	case l.empty(&c.Command):
+		l.wrong(&c.Command, "", "agent.credentials.command is empty: name the program")
+	case len(c.Command) > 0 && strings.Contains(c.Command[0], "/"):
+		c.Command[0] = l.resolve(c.Command[0])
+		if !strings.Contains(c.Command[0], "/") { // the folder is the current one
+			c.Command[0] = "./" + c.Command[0]
+		}
+	}
 }
 
 // container takes the endpoint for the URL: the service has one.
