@@ -1,12 +1,14 @@
 package aws
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,7 +26,6 @@ import (
 const (
 	stsEndpoint = "https://sts.amazonaws.com" // the one that needs no region
 	stsRegion   = "us-east-1"                 // which that one signs for
-	maxAnswer   = 1 << 20
 
 	minDuration, maxDuration = 15 * time.Minute, 12 * time.Hour
 )
@@ -80,7 +81,7 @@ func (s STS) client() *sts.Client {
 			s.Endpoint = stsEndpoint
 		}
 	}
-	o := sts.Options{Region: s.Region, HTTPClient: bounded{unled(s.HTTP, ask.Default)}, Retryer: sdk.NopRetryer{}}
+	o := sts.Options{Region: s.Region, HTTPClient: whole{unled(s.HTTP, ask.Default)}, Retryer: sdk.NopRetryer{}}
 	if s.Endpoint != "" {
 		o.BaseEndpoint = &s.Endpoint
 	}
@@ -187,28 +188,21 @@ func taken(c *types.Credentials, answer middleware.Metadata) (fresh.Credential[K
 	return fresh.Credential[Keys]{Value: k, Expires: c.Expiration.UTC(), Date: date}, nil
 }
 
-// bounded is an HTTP client whose answers end.
-type bounded struct{ client *http.Client }
+// whole is an HTTP client whose answers are bounded and have come whole when Do
+// returns. The SDK then closes the request's body. Where net/http has yet to see
+// the end of that, it takes the request for a failed one and closes the
+// connection, together with what is still to come of the answer.
+type whole struct{ client *http.Client }
 
-func (b bounded) Do(req *http.Request) (*http.Response, error) {
-	resp, err := b.client.Do(req)
-	if err == nil {
-		resp.Body = &boundedBody{resp.Body, maxAnswer}
+func (w whole) Do(req *http.Request) (*http.Response, error) {
+	a, err := ask.Do(w.client, req, service)
+	if err != nil {
+		return nil, err
 	}
-	return resp, err
-}
-
-type boundedBody struct {
-	io.ReadCloser
-	left int
-}
-
-func (b *boundedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if b.left -= n; b.left < 0 {
-		return 0, fresh.Fail(fresh.Malformed, "%s answered more than %d bytes", service, maxAnswer)
-	}
-	return n, err
+	return &http.Response{
+		Status: strconv.Itoa(a.Status) + " " + http.StatusText(a.Status), StatusCode: a.Status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: a.Header, Body: io.NopCloser(bytes.NewReader(a.Body)), ContentLength: int64(len(a.Body)), Request: req,
+	}, nil
 }
 
 // said is a failure of the service, read.
