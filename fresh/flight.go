@@ -123,7 +123,7 @@ func (l *Layer[T]) renew(ctx context.Context) outcome[T] {
 	better, err := b.replace(ctx)
 	switch {
 	case err != nil && b.of.depth() < l.level:
-		o.err = &parental{b.of, err, ctx.Err() != nil}
+		o.err = met(ctx, b.of, err)
 		return o
 	case err != nil, !better:
 		return o

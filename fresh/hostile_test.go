@@ -136,8 +136,8 @@ func TestWrappedBlameIsMetOnce(t *testing.T) {
 					return x.fetch(ctx, now)
 				}, fresh.Policy{Name: "x"})
 				for _, l := range []*fresh.Layer[fresh.Token]{lc, lx} {
-					if _, err := l.Get(t.Context()); !errors.Is(err, fresh.Refused) {
-						t.Errorf("%v: %v, want %v", l, err, fresh.Refused)
+					if _, err := l.Get(t.Context()); !errors.Is(err, fresh.Refused) || strings.Count(err.Error(), "next attempt") != 1 {
+						t.Errorf("%v: %v, want %v and one next attempt", l, err, fresh.Refused)
 					}
 				}
 				if na, nb := a.since(), b.since(); na != 2 || nb != 2 {
@@ -180,6 +180,19 @@ func TestJoinOfParentsThatNeverLiveTogether(t *testing.T) {
 		}
 		time.Sleep(time.Minute) // what is under way ends
 	})
+}
+
+// The child has no time at all, but its parent has failed and says why.
+func TestErrorOfAParentNamesItOnceAlsoWhereTimeIsUp(t *testing.T) {
+	for range 30 {
+		la := fresh.New((&source{err: fresh.Fail(fresh.Refused, "no")}).fetch, fresh.Policy{Name: "parent"})
+		_, _ = la.Get(t.Context())
+		lb := fresh.From(la, (&source{name: "b", life: time.Hour}).from(nil), fresh.Policy{Name: "child", Timeout: 1})
+		_, err := lb.Get(t.Context())
+		if err == nil || strings.Count(err.Error(), "parent") > 1 {
+			t.Fatalf("Get = %v", err)
+		}
+	}
 }
 
 // A provider that did not return in time began before the refusal.

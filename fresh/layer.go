@@ -131,14 +131,10 @@ func pair[P, Q comparable](ctx context.Context, first *Layer[P], second *Layer[Q
 // of is a lease of a parent, for the length of a renewal.
 func of[P comparable](ctx context.Context, parent *Layer[P]) (Lease[P], error) {
 	lease, err := parent.Get(ctx)
-	if err == nil {
-		return lease, nil
+	if err != nil {
+		return lease, met(ctx, parent, err)
 	}
-	late := ctx.Err() != nil
-	if late {
-		err = &Error{Reason: Unavailable, Detail: "waited too long for " + parent.name(), Err: err}
-	}
-	return lease, &parental{parent, err, late}
+	return lease, nil
 }
 
 // parental is the failure of a parent, met by a child.
@@ -146,6 +142,15 @@ type parental struct {
 	by   node
 	err  error
 	late bool // the parent had not failed, but the child's time was up
+}
+
+// met is what a child says of err, which a Get of its parent returned.
+func met(ctx context.Context, by node, err error) *parental {
+	late := err == ctx.Err() //nolint:errorlint // what the parent says of its own time is no such error
+	if late {
+		err = &Error{Reason: Unavailable, Detail: "waited too long for " + by.name(), Err: err}
+	}
+	return &parental{by, err, late}
 }
 
 func (p *parental) Error() string { return p.err.Error() }
