@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -251,6 +252,10 @@ func TestTheAgentListensForThisMachineOnly(t *testing.T) {
 }
 
 func TestPublishers(t *testing.T) {
+	here, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct{ name, publish, says string }{
 		{"each form once", "{credential: k, as: imds}, {credential: k, as: aws-container}, {credential: t, as: gce-metadata}, {credential: z, as: azure-imds}, {credential: z, as: azure-app-service}, {credential: t, as: file, path: p}", ""},
 		{"two of a form on one listener", "{credential: k, as: imds}, {credential: k, as: imds}", "k has imds on 127.0.0.1:4620 already"},
@@ -264,7 +269,10 @@ func TestPublishers(t *testing.T) {
 		{"azure for two resources", "{credential: z, as: azure-imds}, {credential: w, as: azure-imds}", ""},
 		{"azure for one resource twice", "{credential: z, as: azure-imds}, {credential: w, as: azure-imds, resource: 'https://z'}", "z has azure-imds of https://z on 127.0.0.1:4620 already"},
 		{"azure for nobody", "{credential: t, as: azure-imds}", "agent.publish.resource is missing"},
-		{"one file twice", "{credential: t, as: file, path: p}, {credential: k, as: file, path: p}", "t has dir/p already"},
+		{"one file twice", "{credential: t, as: file, path: p}, {credential: k, as: file, path: p}", "t has dir/p already: give one of them a path of its own"},
+		{"one file in two spellings", "{credential: t, as: file, path: HERE/dir//p}, {credential: k, as: file, path: x/../p}", " already: give one of them a path of its own"},
+		{"a file over the configuration", "{credential: t, as: file, path: x/../f}", "agent.publish.path: this is the configuration file itself"},
+		{"a secret over the configuration", "{credential: k, as: aws-container, token_file: HERE/dir/f}", "agent.publish.token_file: this is the configuration file itself"},
 		{"the listener named as the agent's", "{credential: k, as: imds}, {credential: k, as: imds, listen: 127.0.0.1:4620}", "k has imds on 127.0.0.1:4620 already"},
 		{"imds of a token", "{credential: t, as: imds}", `as: imds needs AWS keys, and "t" (jwt-file) gives a token`},
 		{"gce-metadata of keys", "{credential: k, as: gce-metadata}", `as: gce-metadata needs a token, and "k" (aws-profile) gives AWS keys`},
@@ -288,7 +296,7 @@ func TestPublishers(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			text := "agent: {credentials: {t: {kind: jwt-file, path: pod.jwt}, g: {kind: oauth2-refresh, issuer: 'https://i', client: c, state: g.state, secret: {file: g.secret}}, k: {kind: aws-profile}, k2: {kind: aws-profile}, i: {kind: aws-imds-token}, z: {kind: azure-imds, resource: 'https://z'}, w: {kind: azure-workload-identity, from: t, tenant: t, client: c, scopes: ['https://w/.default']}}, publish: [" + tt.publish + "]}"
+			text := "agent: {credentials: {t: {kind: jwt-file, path: pod.jwt}, g: {kind: oauth2-refresh, issuer: 'https://i', client: c, state: g.state, secret: {file: g.secret}}, k: {kind: aws-profile}, k2: {kind: aws-profile}, i: {kind: aws-imds-token}, z: {kind: azure-imds, resource: 'https://z'}, w: {kind: azure-workload-identity, from: t, tenant: t, client: c, scopes: ['https://w/.default']}}, publish: [" + strings.ReplaceAll(tt.publish, "HERE", here) + "]}"
 			if _, err := Parse("dir/f", []byte(text)); !says(err, tt.says) {
 				t.Errorf("Parse = %v, want %q", err, tt.says)
 			}

@@ -204,11 +204,14 @@ func (l *loader) publishers(a *Agent) {
 		l.settlePublisher(p, a)
 		l.output(&p.Path, "path", p, a)
 		l.output(&p.TokenFile, "token_file", p, a)
-		place := p.place()
-		if other := taken[place]; other != "" {
-			l.wrong(&p.As, "", "agent.publish: %s has %s already: give one of them a listen of its own", other, place)
+		place, key := p.place(), p.place()
+		if p.As == "file" {
+			key = onePath(p.Path)
 		}
-		taken[place] = p.Credential
+		if other := taken[key]; other != "" && place != "" {
+			l.wrong(&p.As, "", "agent.publish: %s has %s already: give one of them a %s of its own", other, place, p.apart())
+		}
+		taken[key] = p.Credential
 	}
 }
 
@@ -218,7 +221,11 @@ func (l *loader) output(path *string, key string, p *Publisher, a *Agent) {
 	if !l.given(path) || *path == "" {
 		return
 	}
-	same := func(other string) bool { return other != "" && filepath.Clean(other) == filepath.Clean(*path) }
+	same := func(other string) bool { return other != "" && onePath(other) == onePath(*path) }
+	if same(l.file) {
+		l.wrong(path, "", "agent.publish.%s: this is the configuration file itself: it would be written over", key)
+		return
+	}
 	if key == "path" && slices.ContainsFunc(a.Publish, func(p Publisher) bool { return same(p.TokenFile) }) {
 		l.wrong(path, "", "agent.publish.path: a publisher keeps its token_file there")
 		return
@@ -235,6 +242,14 @@ func (l *loader) output(path *string, key string, p *Publisher, a *Agent) {
 			return
 		}
 	}
+}
+
+// onePath is a path in its one spelling, wherever the process stands.
+func onePath(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return filepath.Clean(path)
 }
 
 // standsOn is the named credential and all that it stands on.
@@ -261,6 +276,14 @@ func (p *Publisher) place() string {
 		return fmt.Sprintf("%s of %s on %s", p.As, p.Resource, p.Listen)
 	}
 	return fmt.Sprintf("%s on %s", p.As, p.Listen)
+}
+
+// apart is the key that keeps publishers of one form apart.
+func (p *Publisher) apart() string {
+	if p.As == "file" {
+		return "path"
+	}
+	return "listen"
 }
 
 // published holds what a publisher shows against what its form can carry.
