@@ -183,7 +183,7 @@ func (c *Chains) exchange(l *link, p fresh.Policy) error {
 
 // state is where the credential's refresh token lives on.
 func (c *Chains) state(l *link) oauth.State {
-	s := oauth.State{File: l.cfg.State}
+	s := oauth.State{File: l.cfg.State, Grace: l.cfg.Grace}
 	if l.cfg.RefreshToken.Given() {
 		s.Seed = func() (string, error) { return c.secret(l.cfg.RefreshToken) }
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/longcase/longcase/internal/config"
 )
@@ -137,6 +138,14 @@ agent:
 	}
 	if _, err := os.Stat(filepath.Join(dir, "data", "agent", "r.state")); err != nil {
 		t.Errorf("the state, which is written before the token is sent: %v", err)
+	}
+}
+
+func TestTheFileSaysHowLongALostAnswerMayBeRepeated(t *testing.T) {
+	for _, grace := range []time.Duration{0, 30 * time.Second, -1} {
+		if s := (&Chains{}).state(&link{cfg: &config.Credential{State: "s", Grace: grace}}); s.Grace != grace {
+			t.Errorf("grace %v becomes %v", grace, s.Grace)
+		}
 	}
 }
 

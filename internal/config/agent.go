@@ -14,7 +14,7 @@ type Agent struct {
 // Credential is one layer of a chain. Which keys a kind has, and what its from
 // may be, stands in one table: see kinds.go. What the file leaves out is zero
 // and has the provider's default, except SessionName, State and the Region of
-// google-sts.
+// google-sts. A Grace of -1 is none.
 type Credential struct {
 	Kind    string  `key:"kind" of:"aws-imds-token|aws-instance-role|aws-container|aws-profile|aws-assume-role|aws-web-identity|google-sts|google-impersonate|google-external-account|google-service-account|gce-metadata|azure-imds|azure-workload-identity|oauth2|oauth2-refresh|token-exchange|device|jwt-file|self-signed|exec" need:"yes" doc:"How the credential is got."`
 	From    string  `key:"from" is:"credential" doc:"The credential that this one is got with."`
@@ -59,6 +59,7 @@ type Credential struct {
 	Scopes           []string      `key:"scopes" is:"scope" doc:"What the token is to allow."`
 	RefreshToken     Secret        `key:"refresh_token" doc:"The first refresh token; later ones are in state."`
 	State            string        `key:"state" is:"path" doc:"File of a refresh token that rotates, mode 0600; default: DATA/agent/NAME.state."`
+	Grace            time.Duration `key:"grace" is:"or-none" min:"1s" max:"24h" doc:"How long the service answers a repeat of a refresh whose answer was lost; none: it does not rotate refresh tokens, or a false alarm of theft is the lesser evil. Default 60s."`
 	SubjectTokenType string        `key:"subject_token_type" is:"token-type" doc:"What from gives: jwt (the default), access_token, id_token, saml2 or a URN."`
 	Subject          string        `key:"subject" is:"name" doc:"sub; default: issuer."`
 	Algorithm        string        `key:"algorithm" of:"ES256|ES384|RS256|PS256|EdDSA" doc:"How it is signed; default: what fits key."`

@@ -20,7 +20,7 @@ var sample = map[string]string{
 	"duration": "1h", "token_file": "t", "service_account": "a@b.iam.gserviceaccount.com", "delegates": "[c@d.example.com]",
 	"account": "default", "resource": "https://vault.azure.net", "tenant": "example.com", "issuer": "https://issuer.test",
 	"client": "c", "secret": "{file: s}", "key": "'${KEY}'", "certificate": "c.pem", "audience": "a", "scopes": "[s]",
-	"refresh_token": "{file: r}", "state": "s", "subject_token_type": "jwt", "subject": "s", "algorithm": "ES256", "lifetime": "5m",
+	"refresh_token": "{file: r}", "state": "s", "grace": "none", "subject_token_type": "jwt", "subject": "s", "algorithm": "ES256", "lifetime": "5m",
 	"actor": "jwt", "refresh": "{ahead: 5m}",
 }
 
@@ -212,6 +212,35 @@ func TestRefreshIsDurationsOrPercentages(t *testing.T) {
 		if got := nearSpan(wrong); got != want {
 			t.Errorf("nearSpan(%q) = %q, want %q", wrong, got, want)
 		}
+	}
+}
+
+func TestGraceIsADurationOrNone(t *testing.T) {
+	for _, tt := range []struct {
+		grace string
+		want  time.Duration
+		says  string
+	}{
+		{"30s", 30 * time.Second, ""},
+		{"none", -1, ""},
+		{"0s", 0, "agent.credentials.grace is 0s: 1s is the least, or none"},
+		{"0", 0, `agent.credentials.grace: "0" is not a duration like 90s`},
+		{"None", 0, `"None" is not a duration`},
+		{"-1s", 0, `"-1s" is not a duration`},
+		{"2d", 0, "24h is the most"},
+	} {
+		for _, kind := range []string{"oauth2-refresh", "device"} {
+			cfg, err := Parse("f", []byte("agent: {credentials: {a: {kind: "+kind+", issuer: 'https://i.test', client: c, grace: "+tt.grace+"}}}"))
+			if !says(err, tt.says) {
+				t.Fatalf("%s: Parse = %v, want %q", tt.grace, err, tt.says)
+			}
+			if err == nil && cfg.Agent.Credentials["a"].Grace != tt.want {
+				t.Errorf("grace %s = %v, want %v", tt.grace, cfg.Agent.Credentials["a"].Grace, tt.want)
+			}
+		}
+	}
+	if _, err := Parse("f", []byte("issuer: {url: 'https://i.test', lifetimes: {code: none}}")); !says(err, `"none" is not a duration`) {
+		t.Errorf("another duration may be none: %v", err)
 	}
 }
 

@@ -310,6 +310,10 @@ func (l *loader) duration(p *time.Duration, n *yaml.Node, f field, path string) 
 		l.fail(n, "", "%s is a duration like 90s, 15m, 12h or 30d, not %s", path, kindOf(n))
 		return
 	}
+	if orNone(f) && n.Value == none {
+		*p = -1
+		return
+	}
 	d, ok := parseDuration(n.Value)
 	if !ok {
 		l.fail(n, nearDuration(n.Value), "%s: %s is not a duration like 90s, 15m, 12h or 30d", path, quote(n.Value))
@@ -317,7 +321,7 @@ func (l *loader) duration(p *time.Duration, n *yaml.Node, f field, path string) 
 	}
 	*p = d
 	if least, _ := parseDuration(f.min); d < least {
-		l.fail(n, "", "%s is %s: %s is the least", path, n.Value, f.min)
+		l.fail(n, "", "%s is %s: %s is the least%s", path, n.Value, f.min, map[bool]string{true: ", or " + none}[orNone(f)])
 	}
 	if most, ok := parseDuration(f.max); ok && d > most {
 		l.fail(n, "", "%s is %s: %s is the most", path, n.Value, f.max)

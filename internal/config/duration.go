@@ -8,7 +8,13 @@ import (
 	"time"
 )
 
-const day = 24 * time.Hour
+const (
+	day  = 24 * time.Hour
+	none = "none" // where a field says so: -1
+)
+
+// orNone reports whether a duration may be none.
+func orNone(f field) bool { return f.is == "or-none" }
 
 // durationPattern is the one spelling: a whole number and one unit.
 const durationPattern = `^[0-9]{1,9}[smhd]$`

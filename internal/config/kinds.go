@@ -54,8 +54,8 @@ var kinds = map[string]kind{
 		from: []Material{Token}, gives: Token},
 
 	"oauth2":         {needs: "client audience", takes: "issuer endpoint scopes" + proof, gives: Token},
-	"oauth2-refresh": {needs: "client", takes: "issuer endpoint audience scopes refresh_token state" + proof, gives: Token},
-	"device":         {needs: "issuer client", takes: "audience scopes state" + proof, gives: Token},
+	"oauth2-refresh": {needs: "client", takes: "issuer endpoint audience scopes refresh_token state grace" + proof, gives: Token},
+	"device":         {needs: "issuer client", takes: "audience scopes state grace" + proof, gives: Token},
 	"token-exchange": {needs: "from audience", takes: "issuer endpoint actor scopes subject_token_type client" + proof,
 		from: []Material{Token}, gives: Token},
 

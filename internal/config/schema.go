@@ -49,6 +49,9 @@ func blockSchema(t reflect.Type) schema {
 func typeSchema(t reflect.Type, f field) schema {
 	switch t {
 	case reflect.TypeFor[time.Duration]():
+		if orNone(f) {
+			return schema{"type": "string", "pattern": durationPattern + "|^" + none + "$"}
+		}
 		return schema{"type": "string", "pattern": durationPattern}
 	case reflect.TypeFor[netip.Prefix]():
 		return schema{"type": "string", "pattern": `/[0-9]+$`}
