@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -185,7 +184,7 @@ func (e *execution) command(ctx context.Context, url string) error {
 	cmd := exec.Command(e.path, e.opts.Command[1:]...) //nolint:gosec,noctx // running it is the point, and it ends itself
 	cmd.Args[0] = e.opts.Command[0]
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.opts.Stdin, e.opts.Stdout, e.opts.Stderr
-	cmd.Env = append(without(os.Environ(), vars), vars...)
+	cmd.Env = environment(os.Environ(), vars)
 	if err := written(ctx, places); err != nil {
 		return err
 	}
@@ -245,44 +244,6 @@ func written(ctx context.Context, places []agent.Place) error {
 		}
 	}
 	return nil
-}
-
-// stronger are variables that clients prefer to the ones that exec sets: they
-// would go on with credentials that end.
-var stronger = map[string][]string{
-	"AWS_CONTAINER_CREDENTIALS_FULL_URI": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE",
-		"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN"},
-	"GCE_METADATA_HOST": {"GOOGLE_APPLICATION_CREDENTIALS"},
-	"IDENTITY_ENDPOINT": {"AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "MSI_ENDPOINT", "MSI_SECRET"},
-}
-
-// hideProfiles has AWS's SDKs find no shared credentials file: they prefer the
-// keys of its default profile to a container's.
-func (e *execution) hideProfiles(vars []string) ([]string, error) {
-	if !slices.ContainsFunc(vars, func(v string) bool { return strings.HasPrefix(v, "AWS_CONTAINER_") }) {
-		return vars, nil
-	}
-	empty := filepath.Join(e.dir, "no-profiles")
-	return append(vars, "AWS_SHARED_CREDENTIALS_FILE="+empty), os.WriteFile(empty, nil, 0o600)
-}
-
-// without drops from env what vars sets and what is stronger.
-func without(env, vars []string) []string {
-	drop := map[string]bool{}
-	for _, v := range vars {
-		name, _, _ := strings.Cut(v, "=")
-		drop[name] = true
-		for _, other := range stronger[name] {
-			drop[other] = true
-		}
-	}
-	var kept []string
-	for _, v := range env {
-		if name, _, _ := strings.Cut(v, "="); !drop[name] {
-			kept = append(kept, v)
-		}
-	}
-	return kept
 }
 
 // prompt asks the person at the terminal to approve a device credential.
