@@ -118,14 +118,27 @@ func (h *house) transition(e fresh.Event) {
 	log := h.log.With("room", "agent", "credential", e.Layer)
 	switch e.Kind {
 	case fresh.Failed:
-		log.Warn("a renewal failed", "err", e.Err, "again_in", e.Wait.String(), "expires", e.Expires)
+		log.Warn("a renewal failed", append([]any{"err", e.Err, "again_in", e.Wait.String()}, leaseOf(e)...)...)
 	case fresh.ExpiredInHand:
 		log.Error("the credential ended before it could be renewed")
 	case fresh.RefusedLease:
-		log.Info("the credential was refused before its end", "generation", e.Generation)
+		log.Info("the credential was refused before its end", leaseOf(e)...)
 	default:
-		log.Log(context.Background(), levelOf(e.Kind), string(e.Kind), "generation", e.Generation, "expires", e.Expires)
+		log.Log(context.Background(), levelOf(e.Kind), string(e.Kind), leaseOf(e)...)
 	}
+}
+
+// leaseOf are the attributes of the lease in hand; those that it has not are left
+// out.
+func leaseOf(e fresh.Event) []any {
+	var attributes []any
+	if e.Generation != 0 {
+		attributes = append(attributes, "generation", e.Generation)
+	}
+	if !e.Expires.IsZero() {
+		attributes = append(attributes, "expires", e.Expires)
+	}
+	return attributes
 }
 
 // forget ends the metrics of credentials that next does not keep.
@@ -168,16 +181,21 @@ func (s *shift) credentialsReadyOrNot() error {
 	return nil
 }
 
-// credentialsReady says whether each published credential, and all it stands on,
-// is in hand.
+// credentialsReady says which published credentials, and which of those they
+// stand on, are not in hand, each with its reason.
 func (s *shift) credentialsReady() error {
+	var missing []string
 	for _, status := range s.chains.Statuses() {
-		if status.Generation == 0 {
-			if status.Err != nil {
-				return status.Err
-			}
-			return fmt.Errorf("%s: not got yet", status.Layer)
+		switch {
+		case status.Generation != 0:
+		case status.Err != nil:
+			missing = append(missing, status.Err.Error())
+		default:
+			missing = append(missing, status.Layer+": not got yet")
 		}
 	}
-	return nil
+	if len(missing) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(missing, "; "))
 }

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/longcase/longcase/fresh"
 	"github.com/longcase/longcase/internal/agent"
 	"github.com/longcase/longcase/internal/agent/render"
 	"github.com/longcase/longcase/internal/chains"
@@ -164,6 +165,45 @@ console: {listen: 127.0.0.1:0}
 		}
 		if said := readAll(t, resp); resp.StatusCode != tt.status || strings.Contains(said, "hush") != tt.names {
 			t.Errorf("%s: %d %q", tt.name, resp.StatusCode, said)
+		}
+	}
+}
+
+func TestReadinessNamesEachCredentialThatIsMissing(t *testing.T) {
+	one := func(kind, path string) *config.Credential { return &config.Credential{Kind: kind, Path: path} }
+	c, err := chains.New(chains.Config{Getenv: os.Getenv, Agent: &config.Agent{Credentials: map[string]*config.Credential{
+		"absent": one("jwt-file", filepath.Join(t.TempDir(), "no.jwt")), "asked": {Kind: "exec", Command: []string{"echo", "t"}}, "later": one("jwt-file", "p")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = c.Token("absent").Get(t.Context())
+	if _, err := c.Token("asked").Get(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	said := (&shift{chains: c}).credentialsReady().Error()
+	if !regexp.MustCompile(`^absent: .*no such file or directory.*; later: not got yet$`).MatchString(said) {
+		t.Errorf("readiness says %q", said)
+	}
+}
+
+func TestTheLogLeavesOutWhatThereIsNot(t *testing.T) {
+	end := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		event fresh.Event
+		want  string
+	}{
+		{fresh.Event{Kind: fresh.Failed, Err: fresh.Unavailable, Wait: time.Second}, `msg="a renewal failed" room=agent credential=c err="credential unavailable" again_in=1s`},
+		{fresh.Event{Kind: fresh.Failed, Err: fresh.Unavailable, Wait: time.Second, Generation: 2, Expires: end},
+			`msg="a renewal failed" room=agent credential=c err="credential unavailable" again_in=1s generation=2 expires=2026-07-01T12:00:00.000Z`},
+		{fresh.Event{Kind: fresh.RefusedLease}, `msg="the credential was refused before its end" room=agent credential=c`},
+		{fresh.Event{Kind: fresh.Obtained, Generation: 1}, `msg=obtained room=agent credential=c generation=1`},
+	} {
+		var log strings.Builder
+		h := newHouse(Options{Stderr: &log})
+		tt.event.Layer = "c"
+		h.transition(tt.event)
+		if _, said, _ := strings.Cut(strings.TrimSpace(log.String()), "msg="); "msg="+said != tt.want {
+			t.Errorf("%v logs\n%s, want\n%s", tt.event.Kind, "msg="+said, tt.want)
 		}
 	}
 }
