@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -103,8 +104,11 @@ func (e *execution) handler() http.Handler {
 // prepare makes the chains and publishes each credential as its kind is looked
 // for.
 func (e *execution) prepare() error {
-	var err error
 	o := e.opts
+	if err := oneOfEachForm(o.Names, o.Config.Agent.Credentials); err != nil {
+		return err
+	}
+	var err error
 	e.chains, err = chains.New(chains.Config{Agent: o.Config.Agent, Names: o.Names, Getenv: o.Getenv, Prompt: e.prompt})
 	if err != nil {
 		return err
@@ -125,6 +129,27 @@ func (e *execution) prepare() error {
 		return err
 	}
 	return e.agent.Prepare()
+}
+
+// oneOfEachForm refuses names that one program cannot tell apart: its variables
+// lead to one credential of a form. Files have a variable each.
+func oneOfEachForm(names []string, credentials map[string]*config.Credential) error {
+	taken := map[string]string{} // form -> name
+	var wrong []error
+	for i, name := range names {
+		form := formFor(credentials[name])
+		other := taken[form]
+		switch {
+		case slices.Contains(names[:i], name):
+			wrong = append(wrong, fmt.Errorf("credential %q is named twice", name))
+		case form == string(agent.File):
+		case other != "":
+			wrong = append(wrong, fmt.Errorf("one program can have one credential as %s, and %q and %q are two: name one of them", form, other, name))
+		default:
+			taken[form] = name
+		}
+	}
+	return errors.Join(wrong...)
 }
 
 // publisherFor publishes a credential as its kind is looked for.
