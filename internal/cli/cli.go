@@ -3,7 +3,8 @@
 // tokens.
 //
 // Results go to stdout, the rest to stderr. Exit codes: 0 yes or done; 1 the
-// answer is no; 2 usage or configuration; 3 something needed cannot be reached.
+// answer is no; 2 usage or configuration; 3 something needed cannot be reached; 128 and the
+// signal's number if one ended it before it was done.
 // Secrets come from files, the environment or stdin, never from flags.
 package cli
 
@@ -72,16 +73,41 @@ func (m *misuse) Error() string { return m.err.Error() }
 // Main runs one command and returns its exit code. The first SIGINT or SIGTERM
 // asks the command to end; the second ends the process.
 func Main(ctx context.Context, args []string, env Env) int {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal(ctx)
 	defer stop()
-	defer context.AfterFunc(ctx, stop)()
 	if env.Now == nil {
 		env.Now = time.Now
 	}
 	root := newRoot(&env) //nolint:contextcheck // ExecuteContext hands ctx to the command
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	if s := new(signalled); errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &s) {
+		return 128 + int(s.by) // as a shell says it; whoever sent it needs no words
+	}
 	return tell(env.Stderr, err)
+}
+
+// signalled is why a command was asked to end.
+type signalled struct{ by syscall.Signal }
+
+func (s *signalled) Error() string { return s.by.String() }
+
+// untilSignal returns a context that the first SIGINT or SIGTERM ends.
+func untilSignal(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	came := make(chan os.Signal, 1)
+	signal.Notify(came, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		select {
+		case s := <-came:
+			signal.Stop(came) // the next one ends the process
+			by, _ := s.(syscall.Signal)
+			cancel(&signalled{by})
+		case <-ctx.Done():
+			signal.Stop(came)
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // tell writes what went wrong and returns the exit code that says it.

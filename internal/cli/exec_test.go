@@ -43,6 +43,53 @@ func TestAProgramGetsEachInterruptOnce(t *testing.T) {
 	}
 }
 
+// Whoever interrupts a wait for a credential needs no words about it.
+func TestAnInterruptedWaitIsQuiet(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		args []string
+		send syscall.Signal
+		code int
+	}{
+		{"exec", []string{"exec", "a", "--", "touch", "ran"}, syscall.SIGINT, 130},
+		{"token get", []string{"token", "get", "a"}, syscall.SIGINT, 130},
+		{"token get, terminated", []string{"token", "get", "a"}, syscall.SIGTERM, 143},
+		{"credential", []string{"credential", "kubernetes", "a"}, syscall.SIGINT, 130},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			file := filepath.Join(dir, "longcase.yaml")
+			text := "agent: {credentials: {a: {kind: exec, command: [sh, -c, 'touch " + dir + "/asked; exec sleep 5']}}}\n"
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command("longcase", tt.args...)
+			cmd.Env = append(os.Environ(), "LONGCASE_CONFIG="+file)
+			cmd.Dir = dir
+			var said bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &said, &said
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(5 * time.Millisecond) {
+				if _, err := os.Stat(filepath.Join(dir, "asked")); err == nil {
+					break
+				}
+			}
+			if err := cmd.Process.Signal(tt.send); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait()
+			if got := cmd.ProcessState.ExitCode(); got != tt.code || said.Len() > 0 {
+				t.Errorf("exit code %d, want %d; it says %q", got, tt.code, said.String())
+			}
+			if _, err := os.Stat(filepath.Join(dir, "ran")); err == nil {
+				t.Error("the program ran")
+			}
+		})
+	}
+}
+
 // terminalOf gives cmd a terminal of its own, controlling it or not.
 func terminalOf(t *testing.T, cmd *exec.Cmd, controls bool) *os.File {
 	t.Helper()
