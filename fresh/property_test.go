@@ -26,7 +26,7 @@ const week = 7 * 24 * time.Hour
 //
 // LONGCASE_SEED repeats one world.
 func TestRandomWorlds(t *testing.T) {
-	worlds, first := long(10_000)/slow, rand.Uint64()>>16
+	worlds, first := long(10_200)/slow, rand.Uint64()>>16
 	if s := os.Getenv("LONGCASE_SEED"); s != "" {
 		seed, err := strconv.ParseUint(s, 10, 64)
 		if err != nil {
