@@ -47,13 +47,14 @@ type Reach struct {
 
 // Chains follows the credentials named, or else each one that no other is got
 // with. renewed names credentials that somebody outside keeps fresh, whatever
-// their files look like. The error names a credential that is not there.
+// their files look like. The error names a credential that is not there, and one
+// that is renewed but is no file, or no link of these chains.
 func Chains(cfg *config.Config, files Files, names []string, renewed ...string) ([]Chain, error) {
 	if cfg.Agent == nil {
 		return nil, nil
 	}
 	p := &planner{cfg: cfg, files: files, renewed: renewed}
-	for _, name := range slices.Concat(names, renewed) {
+	for _, name := range names {
 		if cfg.Agent.Credentials[name] == nil {
 			return nil, p.unknown(name)
 		}
@@ -67,7 +68,33 @@ func Chains(cfg *config.Config, files Files, names []string, renewed ...string) 
 		top := links[0]
 		chains = append(chains, Chain{Name: name, Links: links, Reach: top.Reach, Ahead: ahead(top.Life, cfg.Agent.Credentials[name].Refresh.Ahead)})
 	}
+	for _, name := range renewed {
+		if err := p.renewable(name, chains); err != nil {
+			return nil, err
+		}
+	}
 	return chains, nil
+}
+
+// renewable refuses a name that is no file of these chains: nobody outside could
+// renew it, or it would change nothing.
+func (p *planner) renewable(name string, chains []Chain) error {
+	tops := make([]string, 0, len(chains))
+	for _, c := range chains {
+		tops = append(tops, c.Name)
+		i := slices.IndexFunc(c.Links, func(l Link) bool { return l.Name == name })
+		switch {
+		case i < 0:
+		case c.Links[i].path == "":
+			return fmt.Errorf("%q (%s) is no file that somebody outside could keep fresh: only a jwt-file is", name, c.Links[i].Kind)
+		default:
+			return nil
+		}
+	}
+	if p.cfg.Agent.Credentials[name] == nil {
+		return p.unknown(name)
+	}
+	return fmt.Errorf("%q is no link of %s: that it is renewed changes nothing there", name, strings.Join(tops, ", "))
 }
 
 type planner struct {

@@ -177,11 +177,30 @@ func TestWithoutNamesTheEndsAndThePublishedArePlanned(t *testing.T) {
 	if _, err := Chains(cfg, Files{}, []string{"kk"}); err == nil || !strings.Contains(err.Error(), `did you mean "k"?`) {
 		t.Errorf("an unknown name: %v", err)
 	}
-	if _, err := Chains(cfg, Files{}, nil, "kk"); err == nil {
-		t.Error("an unknown name in renewed is taken")
-	}
 	if chains, err := Chains(&config.Config{}, Files{}, nil); err != nil || len(chains) != 0 {
 		t.Errorf("a file without agent: %v, %v", chains, err)
+	}
+}
+
+func TestOnlyAFileOfTheChainIsRenewedByOthers(t *testing.T) {
+	cfg := load(t, github+", y: {kind: google-external-account, file: f}, sa: {kind: jwt-file, path: /tmp/sa}, me: {kind: device, issuer: https://issuer.test, client: c}")
+	read := Files{Read: func(string) ([]byte, error) {
+		return []byte(`{"type": "external_account", "credential_source": {"file": "/tmp/subject"}}`), nil
+	}}
+	for _, tt := range []struct{ of, renewed, says string }{
+		{"x", "ci", ""},
+		{"y", "y/subject", ""},
+		{"x", "x", `"x" (google-sts) is no file that somebody outside could keep fresh`},
+		{"me", "me", `"me" (device) is no file`},
+		{"y", "y", `"y" (google-external-account) is no file`},
+		{"x", "sa", `"sa" is no link of x`},
+		{"x", "y/subject", `there is no credential "y/subject"`},
+		{"x", "cii", `there is no credential "cii"; did you mean "ci"?`},
+	} {
+		_, err := Chains(cfg, read, []string{tt.of}, tt.renewed)
+		if tt.says == "" && err != nil || tt.says != "" && (err == nil || !strings.Contains(err.Error(), tt.says)) {
+			t.Errorf("%s with %s renewed: %v, want %q", tt.of, tt.renewed, err, tt.says)
+		}
 	}
 }
 
