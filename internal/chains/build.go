@@ -99,14 +99,20 @@ func newKeys(id, secret, session string) aws.Keys {
 func (c *Chains) selfSigned(l *link, p fresh.Policy) error {
 	cfg := selfsign.Config{Issuer: l.cfg.Issuer, Subject: l.cfg.Subject, Audience: l.cfg.Audience,
 		Algorithm: token.Algorithm(l.cfg.Algorithm), Lifetime: l.cfg.Lifetime, KeyFile: l.cfg.Key.File}
-	if l.cfg.Key.Env != "" {
+	if l.cfg.Key.Env == "" {
+		return root(l, cfg, selfsign.JWT(cfg), p)
+	}
+	fetch := func(ctx context.Context, now time.Time) (fresh.Credential[fresh.Token], error) {
 		key, err := l.cfg.Key.Read(c.cfg.Getenv)
 		if err != nil {
-			return fmt.Errorf("key: %w", err)
+			return fresh.Credential[fresh.Token]{}, &fresh.Error{Reason: fresh.Misconfigured, Detail: "the key", Err: err}
 		}
-		cfg.Key = key
+		with := cfg
+		with.Key = key
+		return selfsign.JWT(with)(ctx, now)
 	}
-	return root(l, cfg, selfsign.JWT(cfg), p)
+	cfg.Key = []byte("${" + l.cfg.Key.Env + "}") // read for each token; Check judges the rest
+	return root(l, cfg, fetch, p)
 }
 
 func azureIMDS(l *link, p fresh.Policy) error {

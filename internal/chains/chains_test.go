@@ -1,6 +1,10 @@
 package chains
 
 import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/longcase/longcase/fresh"
 	"github.com/longcase/longcase/internal/config"
 )
 
@@ -138,6 +143,35 @@ agent:
 	}
 	if _, err := os.Stat(filepath.Join(dir, "data", "agent", "r.state")); err != nil {
 		t.Errorf("the state, which is written before the token is sent: %v", err)
+	}
+}
+
+func TestAKeyOfTheEnvironmentIsReadForEachToken(t *testing.T) {
+	der, err := x509.MarshalPKCS8PrivateKey(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := ""
+	cfg := &config.Credential{Kind: "self-signed", Issuer: "a", Audience: "b", Key: config.Secret{Env: "SIGN_KEY"}}
+	c, err := New(Config{Agent: &config.Agent{Credentials: map[string]*config.Credential{"s": cfg}},
+		Getenv: func(string) string { return key }})
+	if err != nil {
+		t.Fatalf("a key that is not set yet: %v", err)
+	}
+	_, err = c.Token("s").Get(t.Context())
+	if !errors.Is(err, fresh.Misconfigured) || !strings.Contains(err.Error(), "SIGN_KEY is empty or not set") {
+		t.Errorf("without the key: %v", err)
+	}
+	key = string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	if c, err = New(Config{Agent: c.cfg.Agent, Getenv: c.cfg.Getenv}); err != nil {
+		t.Fatal(err)
+	}
+	if lease, err := c.Token("s").Get(t.Context()); err != nil || strings.Count(lease.Value.Value, ".") != 2 {
+		t.Errorf("with the key: %v", err)
+	}
+	cfg.Audience = "*"
+	if _, err = New(Config{Agent: c.cfg.Agent, Getenv: c.cfg.Getenv}); err == nil || !strings.Contains(err.Error(), "one callee, not a pattern") {
+		t.Errorf("what is wrong besides the key: %v", err)
 	}
 }
 
