@@ -20,6 +20,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -56,13 +57,13 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *dir, *life); err != nil {
+	if err := run(ctx, os.Stdout, *dir, *life); err != nil {
 		fmt.Fprintln(os.Stderr, "clouds:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, dir string, life time.Duration) error {
+func run(ctx context.Context, w io.Writer, dir string, life time.Duration) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func run(ctx context.Context, dir string, life time.Duration) error {
 		if err != nil {
 			return err
 		}
-		fmt.Println(c.name, url)
+		fmt.Fprintln(w, c.name, url)
 		urls = append(urls, "{"+c.name+"}", url)
 	}
 	g.Go(func() error { return keepPod(ctx, filepath.Join(dir, "pod.jwt"), signer, life) })
@@ -102,7 +103,7 @@ func run(ctx context.Context, dir string, life time.Duration) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("ready: longcase serve -c", filepath.Join(dir, "longcase.yaml"))
+	fmt.Fprintln(w, "ready: longcase serve -c", filepath.Join(dir, "longcase.yaml"))
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
 		return err
 	}

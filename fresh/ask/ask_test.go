@@ -13,7 +13,7 @@ import (
 	"github.com/longcase/longcase/fresh"
 )
 
-func get(t *testing.T, ctx context.Context, url string) (Answer, error) {
+func get(ctx context.Context, t *testing.T, url string) (Answer, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -35,7 +35,7 @@ func TestARedirectIsAnAnswer(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect)
 	})
-	a, err := get(t, t.Context(), url)
+	a, err := get(t.Context(), t, url)
 	if err != nil || a.Status != http.StatusTemporaryRedirect {
 		t.Errorf("Do = %d, %v", a.Status, err)
 	}
@@ -70,7 +70,7 @@ func TestAServiceThatSpeaksNoHTTPIsShortened(t *testing.T) {
 			_, _ = conn.Write([]byte(said))
 			_ = conn.Close()
 		})
-		_, err := get(t, t.Context(), url)
+		_, err := get(t.Context(), t, url)
 		if text := fmt.Sprint(err); !errors.Is(err, fresh.Unavailable) || len(text) > 400 {
 			t.Errorf("%s: an error of %d bytes, %.80s", name, len(text), text)
 		}
@@ -79,7 +79,7 @@ func TestAServiceThatSpeaksNoHTTPIsShortened(t *testing.T) {
 
 func TestAnAnswerIsBounded(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxBody+1)) })
-	if _, err := get(t, t.Context(), url); !errors.Is(err, fresh.Malformed) {
+	if _, err := get(t.Context(), t, url); !errors.Is(err, fresh.Malformed) {
 		t.Errorf("Do = %v, want Malformed", err)
 	}
 }
@@ -88,16 +88,16 @@ func TestWhatCannotBeReachedIsNamedWithoutItsQuery(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err := get(t, ctx, url+"/?code=secret")
+	_, err := get(ctx, t, url+"/?code=secret")
 	if !errors.Is(err, fresh.Unavailable) || !strings.Contains(err.Error(), "the service") || strings.Contains(err.Error(), "secret") {
 		t.Errorf("a service that hangs: %v", err)
 	}
-	if _, err = get(t, t.Context(), "http://127.0.0.1:1/?code=secret"); !errors.Is(err, fresh.Unavailable) || strings.Contains(err.Error(), "secret") {
+	if _, err = get(t.Context(), t, "http://127.0.0.1:1/?code=secret"); !errors.Is(err, fresh.Unavailable) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("nobody listens: %v", err)
 	}
 	ctx, cancel = context.WithCancel(t.Context())
 	cancel()
-	if _, err = get(t, ctx, url); !errors.Is(err, context.Canceled) {
+	if _, err = get(ctx, t, url); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
@@ -151,12 +151,12 @@ func TestTheDateOfACacheIsNotTheServices(t *testing.T) {
 		}
 		w.Header().Set("Date", "Sun, 22 Nov 2026 10:00:00 GMT")
 	})
-	a, err := get(t, t.Context(), url)
+	a, err := get(t.Context(), t, url)
 	if want := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC); err != nil || !a.Date.Equal(want) {
 		t.Errorf("Date = %v, %v", a.Date, err)
 	}
 	age = "3"
-	if a, err = get(t, t.Context(), url); err != nil || !a.Date.IsZero() {
+	if a, err = get(t.Context(), t, url); err != nil || !a.Date.IsZero() {
 		t.Errorf("Date beside an Age = %v, %v", a.Date, err)
 	}
 }
