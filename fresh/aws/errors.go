@@ -1,11 +1,13 @@
 package aws
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/smithy-go"
@@ -36,7 +38,7 @@ func read(err error) said {
 	s := said{err: err}
 	var api smithy.APIError
 	if errors.As(err, &api) {
-		s.code, s.message = api.ErrorCode(), api.ErrorMessage()
+		s.code, s.message = spoken(api.ErrorCode()), spoken(api.ErrorMessage())
 	}
 	var answered *smithyhttp.ResponseError
 	if errors.As(err, &answered) && answered.Response != nil && answered.Response.Response != nil {
@@ -45,6 +47,42 @@ func read(err error) said {
 		s.answer.Date, _ = http.ParseTime(h.Get("Date"))
 	}
 	return s
+}
+
+// spoken is what a service said; the SDK has a word for nothing.
+func spoken(word string) string {
+	if word == "UnknownError" {
+		return ""
+	}
+	return word
+}
+
+// words are what the service said, once, or what to do where it said nothing.
+func (s said) words() string {
+	switch {
+	case s.code != "" && s.message != "" && !strings.HasPrefix(s.message, s.code):
+		return s.code + ": " + s.message
+	case s.code != "" || s.message != "":
+		return cmp.Or(s.message, s.code)
+	case s.answer.Status/100 == 3:
+		return "a redirect, which is not followed: check the endpoint"
+	case s.answer.Status/100 == 4 && s.answer.Status != http.StatusTooManyRequests && s.answer.Status != http.StatusRequestTimeout:
+		return "not as " + service + " does: check the endpoint"
+	}
+	return ""
+}
+
+// cause is why nothing was answered, without the SDK's words around it.
+func cause(err error) error {
+	var canceled *smithy.CanceledError
+	var operation *smithy.OperationError
+	switch {
+	case errors.As(err, &canceled):
+		return canceled.Err
+	case errors.As(err, &operation):
+		return operation.Err
+	}
+	return err
 }
 
 // blames reports whether the service's code is one of these.
@@ -64,16 +102,12 @@ func (s said) failure(ctx context.Context, now time.Time, secrets ...string) err
 	case errors.As(s.err, &own):
 		return own
 	case s.answer.Status == 0:
-		return ask.Unreachable(ctx, service, s.err)
-	case s.answer.Status == http.StatusOK:
+		return ask.Unreachable(ctx, service, cause(s.err))
+	case s.answer.Status/100 == 2:
 		return fresh.Fail(fresh.Malformed, "%s answered what is not the XML it should be", service)
 	}
-	words := s.code
-	if s.message != "" {
-		words += ": " + s.message
-	}
 	var e *fresh.Error
-	if err := s.answer.OK(service, words, secrets...); !errors.As(err, &e) {
+	if err := s.answer.OK(service, s.words(), secrets...); !errors.As(err, &e) {
 		return err
 	}
 	if s.blames(throttled...) || s.blames("InvalidIdentityToken") && s.says("verification key") {

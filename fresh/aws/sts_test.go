@@ -1,6 +1,7 @@
 package aws_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -119,6 +120,47 @@ func TestSTSThatNobodyIs(t *testing.T) {
 	fetch := aws.WebIdentity(aws.RoleConfig{STS: aws.STS{Endpoint: strings.TrimRight(url, "0123456789") + "1", HTTP: client}, RoleARN: roleARN})
 	_, err := fetch(t.Context(), lease(t, fixed("SECRET")), time.Now())
 	answer{want: fresh.Unavailable, words: "STS cannot be reached"}.check(t, err)
+}
+
+func TestWhatIsSaidIsSaidOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		status int
+		body   string
+		want   string
+	}{
+		{"a redirect", 302, "", "STS answered 302: a redirect, which is not followed: check the endpoint"},
+		{"no XML", 404, "<html>", "STS answered 404: not as STS does: check the endpoint"},
+		{"JSON", 400, `{"message":"no"}`, "STS answered 400: not as STS does: check the endpoint"},
+		{"a proxy without its service", 502, "<html>", "STS answered 502"},
+		{"too many", 429, "", "STS answered 429"},
+		{"a code alone", 403, stsError("AccessDenied", ""), "STS answered 403: AccessDenied"},
+		{"a code as message", 400, stsError("Throttling", "Throttling"), "STS answered 400: Throttling"},
+		{"a message that begins with its code", 400, stsError("Throttling", "Throttling: Rate exceeded"), "STS answered 400: Throttling: Rate exceeded"},
+		{"both", 403, stsError("AccessDenied", "not authorized"), "STS answered 403: AccessDenied: not authorized"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			role := aws.RoleConfig{STS: aws.STS{HTTP: said(tt.status, []byte(tt.body))}, RoleARN: roleARN}
+			_, err := aws.WebIdentity(role)(t.Context(), lease(t, fixed("jwt")), time.Now())
+			if err == nil || err.Error() != tt.want {
+				t.Errorf("it says %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestNoAnswerInTimeIsSaidPlainly(t *testing.T) {
+	url, client := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // then the server notices that the client has gone
+		<-r.Context().Done()
+	}))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	fetch := aws.WebIdentity(aws.RoleConfig{STS: aws.STS{Endpoint: url, HTTP: client}, RoleARN: roleARN})
+	_, err := fetch(ctx, lease(t, fixed("jwt")), time.Now())
+	if want := "STS cannot be reached: context deadline exceeded"; !errors.Is(err, fresh.Unavailable) || err.Error() != want {
+		t.Errorf("it says %v, want %s", err, want)
+	}
 }
 
 // A host whose clock is wrong is told so, and its next signature is right: the
