@@ -214,7 +214,7 @@ func rows(t *testing.T, a *Agent, table []row) {
 				t.Errorf("%s %s is answered with %d %q, want %d", tt.method, tt.target, resp.StatusCode, said, tt.status)
 			}
 			part, contains := strings.CutPrefix(tt.body, "~")
-			if tt.body != "" && said != tt.body && !(contains && strings.Contains(said, part)) {
+			if tt.body != "" && said != tt.body && (!contains || !strings.Contains(said, part)) {
 				t.Errorf("%s %s says %q, want %q", tt.method, tt.target, said, tt.body)
 			}
 			if resp.Header.Get("Cache-Control") != "no-store" {

@@ -129,7 +129,7 @@ func TestAFileGoesWhenItsCredentialEnds(t *testing.T) {
 				if said := read(t, path); said != "first" {
 					t.Errorf("life %s, %+v: just before the end the file holds %q", life, tt, said)
 				}
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				synctest.Wait()
 				if said := read(t, path); said != "" {
 					t.Errorf("life %s, %+v: at the end the file holds %q", life, tt, said)

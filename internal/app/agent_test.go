@@ -120,7 +120,7 @@ func (s *server) container(t *testing.T, dir string) string {
 	}
 	defer http.DefaultClient.CloseIdleConnections()
 	defer resp.Body.Close()
-	var keys struct{ AccessKeyId string } //nolint:revive // AWS's spelling
+	var keys struct{ AccessKeyId string } //nolint:staticcheck // AWS's spelling
 	if err := json.NewDecoder(resp.Body).Decode(&keys); err != nil {
 		t.Fatal(resp.Status, err)
 	}

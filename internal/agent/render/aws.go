@@ -13,14 +13,14 @@ import (
 // only where it can read the end with "%Y-%m-%dT%H:%M:%SZ".
 func InstanceRole(k Keys, now time.Time) []byte {
 	return line(struct {
-		Code, LastUpdated, Type, AccessKeyId, SecretAccessKey, Token, Expiration string
+		Code, LastUpdated, Type, AccessKeyId, SecretAccessKey, Token, Expiration string //nolint:staticcheck // AWS's spelling
 	}{"Success", stamp(now), "AWS-HMAC", k.AccessKeyID, k.SecretAccessKey, k.SessionToken, fine(endOf(k.Expires, now))})
 }
 
 // Container is the answer of the container credentials endpoint (AWS SDKs and
 // Tools Reference Guide, "Container credential provider").
 func Container(k Keys, now time.Time) []byte {
-	return line(struct{ AccessKeyId, SecretAccessKey, Token, Expiration string }{
+	return line(struct{ AccessKeyId, SecretAccessKey, Token, Expiration string }{ //nolint:staticcheck // AWS's spelling
 		k.AccessKeyID, k.SecretAccessKey, k.SessionToken, stamp(endOf(k.Expires, now))})
 }
 
@@ -30,7 +30,7 @@ func Container(k Keys, now time.Time) []byte {
 func CredentialProcess(k Keys) []byte {
 	return line(struct {
 		Version         int
-		AccessKeyId     string
+		AccessKeyId     string //nolint:staticcheck // AWS's spelling
 		SecretAccessKey string
 		SessionToken    string `json:",omitempty"`
 		Expiration      string `json:",omitempty"`
