@@ -115,7 +115,8 @@ func (s *service) send(ctx context.Context, q *request) (ask.Answer, error) {
 		err = refusal(a, q.secrets)
 	}
 	var no *Error
-	if err != nil && !(errors.As(err, &no) && (no.Code == stillPending || no.Code == slowDown)) {
+	waiting := errors.As(err, &no) && (no.Code == stillPending || no.Code == slowDown)
+	if err != nil && !waiting {
 		s.forget()
 	}
 	return a, err
