@@ -43,8 +43,8 @@ func (c ContainerConfig) Check() error {
 	return errors.Join(wrong...)
 }
 
-// Container gets the keys of a container. Keys without an end are asked for
-// again every 5 min.
+// Container gets the keys of a container. Without an Expiration, keys with a
+// session token live 5 min; those of a user are asked for again every 5 min.
 func Container(cfg ContainerConfig) fresh.Root[Keys] {
 	wrong := cfg.Check()
 	cfg.HTTP = unled(cfg.HTTP, ask.Direct)

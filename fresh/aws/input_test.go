@@ -162,6 +162,7 @@ func TestContainer(t *testing.T) {
 func TestContainerAnswers(t *testing.T) {
 	for _, a := range append([]answer{
 		{"without an end", 200, `{"AccessKeyId":"a","SecretAccessKey":"SECRET"}`, nil, nil, ""},
+		{"temporary ones without an end", 200, `{"AccessKeyId":"a","SecretAccessKey":"SECRET","Token":"t"}`, nil, nil, ""},
 		{"its own words", 400, `{"code":"NoSuchRole","message":"try another"}`, nil, fresh.Refused, "NoSuchRole try another"},
 		{"the token comes back", 401, `{"message":"SECRETTOKEN is over"}`, nil, fresh.Refused, "[secret] is over"},
 		{"truncated", 200, `{"AccessKeyId":"a"`, nil, fresh.Malformed, "JSON"},
@@ -170,8 +171,8 @@ func TestContainerAnswers(t *testing.T) {
 			url, client := serve(t, answering(a.status, a.body, a.header...))
 			c, err := aws.Container(aws.ContainerConfig{URL: url, Token: "SECRETTOKEN", HTTP: client})(t.Context(), time.Now())
 			a.check(t, err)
-			if err == nil && c.Recheck != 5*time.Minute {
-				t.Errorf("keys without an end are asked for again after %v", c.Recheck)
+			if temporary := a.name == "temporary ones without an end"; err == nil && (c.Life == 5*time.Minute) != temporary || err == nil && (c.Recheck == 5*time.Minute) == temporary {
+				t.Errorf("keys without an end live %v and are asked for again after %v", c.Life, c.Recheck)
 			}
 		})
 	}
@@ -252,6 +253,12 @@ const profiles = `
 credential_process = echo '{"Version":1,"AccessKeyId":"ASIA1","SecretAccessKey":"SECRET","SessionToken":"t","Expiration":"%END%"}'
 [profile endless]
 credential_process = echo '{"Version":1,"AccessKeyId":"AKIA2","SecretAccessKey":"SECRET"}'
+[profile temporary]
+credential_process = echo '{"Version":1,"AccessKeyId":"ASIA2","SecretAccessKey":"SECRET","SessionToken":"t"}'
+[profile session]
+aws_access_key_id = ASIA3
+aws_secret_access_key = SECRET
+aws_session_token = t
 [profile version2]
 credential_process = echo '{"Version":2,"AccessKeyId":"AKIA2","SecretAccessKey":"SECRET"}'
 [profile words]
@@ -287,27 +294,30 @@ func TestProfile(t *testing.T) {
 	for _, tt := range []struct {
 		profile, id string
 		recheck     time.Duration
+		life        time.Duration
 		answer
 	}{
-		{"", "AKIA1", time.Minute, answer{}},
-		{"process", "ASIA1", 0, answer{}},
-		{"endless", "AKIA2", 5 * time.Minute, answer{}},
-		{"version2", "", 0, answer{want: fresh.Malformed, words: "version 2"}},
-		{"words", "", 0, answer{want: fresh.Malformed, words: "JSON"}},
-		{"fails", "", 0, answer{want: fresh.Refused, words: "exit status 3"}},
-		{"chatty", "", 0, answer{want: fresh.Malformed, words: "more than"}},
-		{"role", "", 0, answer{want: fresh.Misconfigured, words: "kind aws-assume-role"}},
-		{"instance", "", 0, answer{want: fresh.Misconfigured, words: "kind aws-instance-role"}},
-		{"web", "", 0, answer{want: fresh.Misconfigured, words: "kind aws-web-identity"}},
-		{"sso", "", 0, answer{want: fresh.Misconfigured, words: "kind exec"}},
-		{"empty", "", 0, answer{want: fresh.Misconfigured, words: "neither"}},
-		{"nobody", "", 0, answer{want: fresh.Misconfigured, words: `no profile "nobody"`}},
+		{"", "AKIA1", time.Minute, 0, answer{}},
+		{"process", "ASIA1", 0, 0, answer{}},
+		{"endless", "AKIA2", 5 * time.Minute, 0, answer{}},
+		{"temporary", "ASIA2", 0, 5 * time.Minute, answer{}},
+		{"session", "ASIA3", time.Minute, 5 * time.Minute, answer{}},
+		{"version2", "", 0, 0, answer{want: fresh.Malformed, words: "version 2"}},
+		{"words", "", 0, 0, answer{want: fresh.Malformed, words: "JSON"}},
+		{"fails", "", 0, 0, answer{want: fresh.Refused, words: "exit status 3"}},
+		{"chatty", "", 0, 0, answer{want: fresh.Malformed, words: "more than"}},
+		{"role", "", 0, 0, answer{want: fresh.Misconfigured, words: "kind aws-assume-role"}},
+		{"instance", "", 0, 0, answer{want: fresh.Misconfigured, words: "kind aws-instance-role"}},
+		{"web", "", 0, 0, answer{want: fresh.Misconfigured, words: "kind aws-web-identity"}},
+		{"sso", "", 0, 0, answer{want: fresh.Misconfigured, words: "kind exec"}},
+		{"empty", "", 0, 0, answer{want: fresh.Misconfigured, words: "neither"}},
+		{"nobody", "", 0, 0, answer{want: fresh.Misconfigured, words: `no profile "nobody"`}},
 	} {
 		t.Run(tt.profile, func(t *testing.T) {
 			c, err := aws.Profile(aws.ProfileConfig{Name: tt.profile, ConfigFile: config, CredentialsFile: credentials})(t.Context(), time.Now())
 			tt.check(t, err)
-			if c.Value.AccessKeyID != tt.id || c.Recheck != tt.recheck || (tt.profile == "process") != c.Expires.Equal(in) {
-				t.Errorf("got keys %q until %v, again after %v", c.Value.AccessKeyID, c.Expires, c.Recheck)
+			if c.Value.AccessKeyID != tt.id || c.Recheck != tt.recheck || c.Life != tt.life || (tt.profile == "process") != c.Expires.Equal(in) {
+				t.Errorf("got keys %q until %v, for %v, again after %v", c.Value.AccessKeyID, c.Expires, c.Life, c.Recheck)
 			}
 		})
 	}

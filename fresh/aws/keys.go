@@ -16,7 +16,8 @@ import (
 
 const (
 	hidden  = "[aws keys]"
-	recheck = 5 * time.Minute // keys that were given without an end are asked for again
+	recheck = 5 * time.Minute // a user's keys, which have no end, are asked for again
+	unsaid  = 5 * time.Minute // the life of temporary keys whose end nobody says
 )
 
 // Keys sign requests to AWS. They never print.
@@ -32,6 +33,9 @@ func (Keys) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
 // MarshalText implements encoding.TextMarshaler, for logs and JSON: keys do not
 // print there either.
 func (Keys) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+// temporary reports whether the keys end, whether or not anyone says when.
+func (k Keys) temporary() bool { return k.SessionToken != "" }
 
 // sdk are the keys as the SDK's signer takes them.
 func (k Keys) sdk() sdk.Credentials {
@@ -58,14 +62,18 @@ func parseDocument(what string, body []byte) (document, error) {
 	return d, nil
 }
 
-// credential is what the document says, at the service's time date. A document
-// without an end is to be asked for again.
+// credential is what the document says, at the service's time date. Where it
+// says no end, temporary keys live 5 min, and a user's are to be asked for again.
 func (d document) credential(what string, date time.Time) (fresh.Credential[Keys], error) {
 	c := fresh.Credential[Keys]{Date: date, Value: Keys{d.AccessKeyID, d.SecretAccessKey, cmp.Or(d.Token, d.SessionToken)}}
 	if err := c.Value.check(what); err != nil {
 		return fresh.Credential[Keys]{}, err
 	}
-	if d.Expiration == "" {
+	switch {
+	case d.Expiration == "" && c.Value.temporary():
+		c.Life = unsaid
+		return c, nil
+	case d.Expiration == "":
 		c.Recheck = recheck
 		return c, nil
 	}

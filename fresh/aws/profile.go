@@ -32,8 +32,9 @@ type ProfileConfig struct {
 func (c ProfileConfig) Check() error { return nil }
 
 // Profile reads the keys of a profile, again every minute, or runs its
-// credential_process, again at its Expiration or every 5 min. A profile of
-// another shape is refused, with the kind of credential to use instead.
+// credential_process, again at its Expiration or every 5 min. Keys with a session
+// token whose end is not said live 5 min. A profile of another shape is refused,
+// with the kind of credential to use instead.
 func Profile(cfg ProfileConfig) fresh.Root[Keys] {
 	return func(ctx context.Context, _ time.Time) (fresh.Credential[Keys], error) {
 		p, err := cfg.load(ctx)
@@ -45,7 +46,11 @@ func Profile(cfg ProfileConfig) fresh.Root[Keys] {
 		}
 		if p.Credentials.HasKeys() {
 			k := Keys{p.Credentials.AccessKeyID, p.Credentials.SecretAccessKey, p.Credentials.SessionToken}
-			return fresh.Credential[Keys]{Value: k, Recheck: profileReread}, k.check("the profile")
+			c := fresh.Credential[Keys]{Value: k, Recheck: profileReread}
+			if k.temporary() {
+				c.Life = unsaid
+			}
+			return c, k.check("the profile")
 		}
 		return runProcess(ctx, p.CredentialProcess)
 	}

@@ -124,8 +124,9 @@ func (c Config) token(out []byte, now time.Time) (got fresh.Credential[fresh.Tok
 }
 
 // Keys runs the program, a credential_process, for each renewal, and makes a
-// value of the keys it prints. Keys without an Expiration do not end; the program
-// runs again after c.Lifetime.
+// value of the keys it prints. Without an Expiration, keys with a session token
+// live for c.Lifetime; those of a user do not end, and the program runs again
+// after c.Lifetime.
 func Keys[K comparable](c Config, value func(id, secret, session string) K) fresh.Root[K] {
 	wrong := c.Check()
 	if wrong == nil && c.Format != "" && c.Format != AWS {
@@ -145,12 +146,16 @@ func Keys[K comparable](c Config, value func(id, secret, session string) K) fres
 			return fresh.Credential[K]{}, c.because(err)
 		}
 		got := fresh.Credential[K]{Value: value(k.AccessKeyID, k.SecretAccessKey, k.SessionToken)}
-		if k.Expiration == nil {
+		switch {
+		case k.Expiration != nil:
+			got.Expires = *k.Expiration
+			return got, c.ended(got.Expires, now)
+		case k.SessionToken != "":
+			got.Life = c.Lifetime
+		default:
 			got.Recheck = c.Lifetime
-			return got, nil
 		}
-		got.Expires = *k.Expiration
-		return got, c.ended(got.Expires, now)
+		return got, nil
 	}
 }
 

@@ -116,6 +116,7 @@ func TestKeysOfACredentialProcess(t *testing.T) {
 	}{
 		{"with an end", `{"Version":1,` + keys + `,"SessionToken":"st","Expiration":"2026-11-22T11:00:00Z"}`, nil, start.Add(time.Hour), triple{"AKIA", "se/cr+et", "st"}},
 		{"without an end", `{"Version":1,` + keys + `}`, nil, time.Time{}, triple{"AKIA", "se/cr+et", ""}},
+		{"temporary and without an end", `{"Version":1,` + keys + `,"SessionToken":"st"}`, nil, time.Time{}, triple{"AKIA", "se/cr+et", "st"}},
 		{"an end that is over", `{"Version":1,` + keys + `,"Expiration":"2026-11-22T09:00:00Z"}`, fresh.Ended, time.Time{}, triple{}},
 		{"an end in the year 1", `{"Version":1,` + keys + `,"Expiration":"0001-01-01T00:00:00Z"}`, fresh.Ended, time.Time{}, triple{}},
 		{"another version", `{"Version":2,` + keys + `}`, fresh.Malformed, time.Time{}, triple{}},
@@ -129,8 +130,18 @@ func TestKeysOfACredentialProcess(t *testing.T) {
 			if !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
 				t.Fatalf("Keys = %v, want %v", err, tt.want)
 			}
-			if err == nil && (got.Value != tt.value || !got.Expires.Equal(tt.ends) || tt.ends.IsZero() != (got.Recheck == 5*time.Minute)) {
-				t.Errorf("Keys = %v, ends %s, again after %s", got.Value, got.Expires, got.Recheck)
+			if err != nil {
+				return
+			}
+			var life, again time.Duration
+			switch {
+			case tt.ends.IsZero() && tt.value.session != "":
+				life = 5 * time.Minute
+			case tt.ends.IsZero():
+				again = 5 * time.Minute
+			}
+			if got.Value != tt.value || !got.Expires.Equal(tt.ends) || got.Life != life || got.Recheck != again {
+				t.Errorf("Keys = %v, ends %s, lives %s, again after %s; want %s, %s, %s", got.Value, got.Expires, got.Life, got.Recheck, tt.ends, life, again)
 			}
 		})
 	}
