@@ -55,8 +55,9 @@ type granted struct {
 	refresh string // refresh_token; empty: none came
 }
 
-// readGranted reads a token answer (RFC 6749 section 5.1). Without expires_in
-// the "exp" of a token that is a JWT counts, else 5 minutes.
+// readGranted reads a token answer (RFC 6749 section 5.1). Of expires_in and the
+// "exp" of a token that is a JWT the first counts; where both are missing, the
+// token lives 5 minutes.
 func readGranted(a ask.Answer) (granted, error) {
 	var body struct {
 		AccessToken  string          `json:"access_token"`
@@ -82,12 +83,11 @@ func readGranted(a ask.Answer) (granted, error) {
 	if err != nil {
 		return granted{}, err
 	}
-	switch end := jwtEnd(body.AccessToken); {
+	got.Expires = jwtEnd(body.AccessToken)
+	switch {
 	case said:
 		got.Life = life
-	case !end.IsZero():
-		got.Expires = end
-	default:
+	case got.Expires.IsZero():
 		got.Life = unstated
 	}
 	return got, nil
@@ -131,7 +131,7 @@ func seconds(raw json.RawMessage) (life time.Duration, said bool, err error) {
 	return life, true, nil
 }
 
-// jwtEnd is the "exp" of a JWT, unverified; zero: there is none.
+// jwtEnd is the "exp" of a JWT, unverified; zero: there is none that makes sense.
 func jwtEnd(raw string) time.Time {
 	parts := strings.Split(raw, ".")
 	if len(parts) != 3 {
@@ -145,7 +145,7 @@ func jwtEnd(raw string) time.Time {
 		Expires *float64 `json:"exp"`
 	}
 	const last = 253402300799 // 9999-12-31
-	if json.Unmarshal(payload, &claims) != nil || claims.Expires == nil || *claims.Expires < 0 || *claims.Expires > last {
+	if json.Unmarshal(payload, &claims) != nil || claims.Expires == nil || *claims.Expires <= 0 || *claims.Expires > last {
 		return time.Time{}
 	}
 	whole, part := math.Modf(*claims.Expires)

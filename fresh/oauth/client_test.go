@@ -209,6 +209,7 @@ func TestRefusalsAndBadAnswers(t *testing.T) {
 		{"an end that is a truth", says(200, `{"access_token":"a","expires_in":true}`), fresh.Malformed, "expires_in", 0},
 		{"an end at once", says(200, `{"access_token":"a","expires_in":0}`), fresh.Ended, "", 0},
 		{"an end in the past", says(200, `{"access_token":"a","expires_in":-5}`), fresh.Ended, "", 0},
+		{"an exp in the past", says(200, `{"access_token":"e30.`+b64(`{"exp":1500000000}`)+`.c2ln","expires_in":60}`), fresh.Ended, "", 0},
 		{"an absurd end in the past", says(200, `{"access_token":"a","expires_in":-1e300}`), fresh.Ended, "", 0},
 	}
 	for _, tt := range tests {
@@ -269,7 +270,14 @@ func TestEnds(t *testing.T) {
 		{"a number, whatever the clocks", `{"access_token":"a","expires_in":60}`, time.Hour, time.Minute},
 		{"a string", `{"access_token":"a","expires_in":"60"}`, 0, time.Minute},
 		{"a fraction", `{"access_token":"a","expires_in":1.5}`, 0, 1500 * time.Millisecond},
-		{"a number wins over exp", `{"access_token":"` + exp(start.Add(time.Hour)) + `","expires_in":60}`, 0, time.Minute},
+		{"a number that is sooner than exp", `{"access_token":"` + exp(start.Add(time.Hour)) + `","expires_in":60}`, 0, time.Minute},
+		{"an exp that is sooner than the number", `{"access_token":"` + exp(start.Add(time.Minute)) + `","expires_in":300}`, 0, time.Minute},
+		{"an exp that is sooner, by a clock an hour ahead", `{"access_token":"` + exp(start.Add(61*time.Minute)) + `","expires_in":300}`, time.Hour, 59 * time.Second},
+		{"an exp that is later, by a clock an hour behind", `{"access_token":"` + exp(start.Add(-50*time.Minute)) + `","expires_in":60}`, -time.Hour, time.Minute},
+		{"a number and an exp that stands for none", `{"access_token":"` + jwt(`{"exp":0}`) + `","expires_in":60}`, 0, time.Minute},
+		{"a number and an exp before 1970", `{"access_token":"` + jwt(`{"exp":-1}`) + `","expires_in":60}`, 0, time.Minute},
+		{"a number and an absurd exp", `{"access_token":"` + jwt(`{"exp":1e300}`) + `","expires_in":60}`, 0, time.Minute},
+		{"a number and a broken exp", `{"access_token":"` + jwt(`{"exp":"x"}`) + `","expires_in":60}`, 0, time.Minute},
 		{"absurd", `{"access_token":"a","expires_in":1e300}`, 0, 10 * 365 * 24 * time.Hour},
 		{"missing", `{"access_token":"a"}`, 0, 5 * time.Minute},
 		{"null", `{"access_token":"a","expires_in":null}`, 0, 5 * time.Minute},

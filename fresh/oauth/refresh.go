@@ -243,7 +243,7 @@ func (r *refresher) keep(rec record, got granted, sent time.Time) (fresh.Credent
 	rec.Refresh = firstOf(got.refresh, rec.Refresh)
 	rec.Tried, rec.Again, rec.Over, rec.Refused, rec.Device = time.Time{}, time.Time{}, false, "", nil
 	rec.Access = nil
-	if life := lifeOf(got.Credential, sent); life > 0 {
+	if life := lifeOf(got.Credential, sent, r.cfg.Now()); life > 0 {
 		rec.Access = &access{Want: r.want, Value: got.Value.Value, Type: got.Value.Type, Scope: got.Value.Scope, Life: life, Expires: sent.Add(life)}
 	}
 	if err := r.vault.save(rec); err != nil {
@@ -254,17 +254,25 @@ func (r *refresher) keep(rec record, got granted, sent time.Time) (fresh.Credent
 	return got.Credential, nil
 }
 
-// lifeOf is c's life from sent on. Where only an end is known, it is measured by
-// the service's own clock if that is known.
-func lifeOf(c fresh.Credential[fresh.Token], sent time.Time) time.Duration {
-	switch {
-	case c.Expires.IsZero():
+// lifeOf is c's life from sent on: the first of its ends. "exp" is measured by the
+// service's own clock, where that disagrees with ours by more than the exchange
+// explains.
+func lifeOf(c fresh.Credential[fresh.Token], sent, received time.Time) time.Duration {
+	if c.Expires.IsZero() {
 		return c.Life
-	case !c.Date.IsZero():
-		return c.Expires.Sub(c.Date) - time.Second // the resolution of Date
 	}
-	return c.Expires.Sub(sent)
+	life := c.Expires.Sub(sent)
+	if !c.Date.IsZero() && (c.Date.After(received) || c.Date.Add(dateUnit).Before(sent)) {
+		life = c.Expires.Sub(c.Date) - dateUnit
+	}
+	if c.Life != 0 {
+		life = min(life, c.Life)
+	}
+	return life
 }
+
+// dateUnit is the resolution of Date.
+const dateUnit = time.Second
 
 func signIn(format string, args ...any) error {
 	return &fresh.Error{Reason: fresh.Refused, Detail: fmt.Sprintf(format, args...), Err: ErrSignIn}

@@ -79,6 +79,32 @@ func TestProcessesShareTheAccessToken(t *testing.T) {
 	}
 }
 
+// What other processes are told of a token's end is the first of both.
+func TestTheStateKeepsTheFirstEnd(t *testing.T) {
+	jwt := "e30." + b64(fmt.Sprintf(`{"exp":%d}`, start.Add(time.Minute).Unix())) + ".c2ln"
+	for name, tt := range map[string]struct {
+		answer string
+		date   time.Time
+		life   time.Duration
+	}{
+		"expires_in":                    {`{"access_token":"abc","expires_in":60}`, start, time.Minute},
+		"exp":                           {`{"access_token":"` + jwt + `"}`, start, time.Minute},
+		"exp, sooner":                   {`{"access_token":"` + jwt + `","expires_in":300}`, start, time.Minute},
+		"exp, later":                    {`{"access_token":"` + jwt + `","expires_in":30}`, start, 30 * time.Second},
+		"exp, by a clock that is ahead": {`{"access_token":"` + jwt + `","expires_in":300}`, start.Add(30 * time.Second), 29 * time.Second},
+	} {
+		d := newDouble(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Date", tt.date.Format(http.TimeFormat))
+			says(200, tt.answer)(w, r)
+		})
+		file := filepath.Join(t.TempDir(), "s")
+		mustFetch(t, Refresh(d.config(), State{File: file, Seed: text("seed")}))
+		if a := stored(t, file).Access; a == nil || a.Life != tt.life || !a.Expires.Equal(start.Add(tt.life)) {
+			t.Errorf("%s: the state keeps %+v, want a life of %s", name, a, tt.life)
+		}
+	}
+}
+
 func TestALostAnswerIsRepeatedWithinGrace(t *testing.T) {
 	r := newRig(t, time.Minute, token.Key{})
 	cfg, state := r.app(t, r.signIn(t))
