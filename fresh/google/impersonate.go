@@ -164,7 +164,7 @@ func readImpersonated(a ask.Answer) (fresh.Credential[fresh.Token], error) {
 		return fresh.Credential[fresh.Token]{}, err
 	}
 	c, err := credential(iamName, fresh.Token{Value: t.AccessToken + t.IDToken, Type: "Bearer"}, 0, a.Date)
-	if err == nil && !t.ExpireTime.IsZero() {
+	if err == nil && !t.ExpireTime.IsZero() && (c.Expires.IsZero() || t.ExpireTime.Before(c.Expires)) {
 		c.Expires, c.Life = t.ExpireTime, 0
 	}
 	return c, err

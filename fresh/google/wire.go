@@ -63,14 +63,11 @@ func readToken(what string, a ask.Answer) (fresh.Credential[fresh.Token], error)
 	return credential(what, fresh.Token{Value: value, Type: t.Type, Scope: t.Scope}, life, a.Date)
 }
 
-// credential is t with its end: life, else the exp of a JWT, else unsaid.
+// credential is t with its ends, life and the exp of a JWT, or else unsaid.
 func credential(what string, t fresh.Token, life time.Duration, date time.Time) (fresh.Credential[fresh.Token], error) {
-	c := fresh.Credential[fresh.Token]{Value: t, Life: life, Date: date}
+	c := fresh.Credential[fresh.Token]{Value: t, Life: life, Date: date, Expires: jwtEnd(t.Value)}
 	if !sendable(t.Value) {
 		return c, fresh.Fail(fresh.Malformed, "%s answered without a token, or with one that no header can hold", what)
-	}
-	if life == 0 {
-		c.Expires = jwtEnd(t.Value)
 	}
 	if c.Life == 0 && c.Expires.IsZero() {
 		c.Life = unsaid
@@ -83,9 +80,9 @@ func sendable(s string) bool {
 	return s != "" && strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
 }
 
-// jwtEnd is the exp of raw, unverified, if raw is a JWT with one; else zero. The
-// services read more algorithms and spellings than package token, so it is read
-// leniently: it only says when to fetch the next one.
+// jwtEnd is the exp of raw, unverified, if raw is a JWT with one that makes
+// sense; else zero. The services read more algorithms and spellings than package
+// token, so it is read leniently: it only says when to fetch the next one.
 func jwtEnd(raw string) time.Time {
 	parts := strings.Split(raw, ".")
 	if len(parts) != 3 {
@@ -99,7 +96,10 @@ func jwtEnd(raw string) time.Time {
 		return time.Time{}
 	}
 	const year9999 = 253402300799
-	return time.Unix(int64(math.Max(math.Min(*claims.Expires, year9999), 1)), 0).UTC()
+	if *claims.Expires < 1 || *claims.Expires > year9999 {
+		return time.Time{}
+	}
+	return time.Unix(int64(*claims.Expires), 0).UTC()
 }
 
 // words are what a service says about its refusal: OAuth's error (RFC 6749
