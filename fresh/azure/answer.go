@@ -112,20 +112,29 @@ func credential(a ask.Answer, what, scope string) (fresh.Credential[fresh.Token]
 	return withEnd(got), nil
 }
 
-// withEnd takes the end from the token itself where the service states none.
+// withEnd takes the end from the token itself where that is the first, or the
+// service states none.
 func withEnd(c fresh.Credential[fresh.Token]) fresh.Credential[fresh.Token] {
-	if !c.Expires.IsZero() || c.Life != 0 {
-		return c
+	if end := jwtEnd(c.Value.Value); !end.IsZero() && (c.Expires.IsZero() || end.Before(c.Expires)) {
+		c.Expires = end
 	}
-	if j, err := token.Parse(c.Value.Value); err == nil {
-		if claims, err := j.Claims(); err == nil {
-			c.Expires = claims.Expires
-		}
-	}
-	if c.Expires.IsZero() {
+	if c.Expires.IsZero() && c.Life == 0 {
 		c.Life = lifetime
 	}
 	return c
+}
+
+// jwtEnd is the "exp" of a JWT, unverified; zero: there is none that makes sense.
+func jwtEnd(raw string) time.Time {
+	j, err := token.Parse(raw)
+	if err != nil {
+		return time.Time{}
+	}
+	c, err := j.Claims()
+	if err != nil || c.Expires.Unix() < 1 {
+		return time.Time{}
+	}
+	return c.Expires
 }
 
 func or(c, standard *http.Client) *http.Client {

@@ -284,7 +284,10 @@ func answers(t *testing.T, status int, body string) string {
 
 func TestWhatServicesAnswer(t *testing.T) {
 	unsigned := base64.RawURLEncoding.EncodeToString
-	jwt := unsigned([]byte(`{"alg":"RS256"}`)) + "." + unsigned([]byte(`{"exp":1900000000}`)) + ".AAAA"
+	until := func(exp string) string {
+		return unsigned([]byte(`{"alg":"RS256"}`)) + "." + unsigned([]byte(`{"exp":`+exp+`}`)) + ".AAAA"
+	}
+	jwt := until("1900000000")
 	ok := func(rest string) string { return `{"access_token":"abc","token_type":"Bearer"` + rest + `}` }
 	tests := []struct {
 		name   string
@@ -303,6 +306,11 @@ func TestWhatServicesAnswer(t *testing.T) {
 		{"no end: five minutes", 200, ok(``), time.Time{}, 5 * time.Minute, nil},
 		{"an empty end: five minutes", 200, ok(`,"expires_in":"","expires_on":null`), time.Time{}, 5 * time.Minute, nil},
 		{"no end: the JWT's own", 200, strings.Replace(ok(``), "abc", jwt, 1), time.Unix(1900000000, 0), 0, nil},
+		{"the JWT's own end beside a life", 200, strings.Replace(ok(`,"expires_in":3600`), "abc", jwt, 1), time.Unix(1900000000, 0), time.Hour, nil},
+		{"the JWT's own end before another", 200, strings.Replace(ok(`,"expires_on":1900000001`), "abc", jwt, 1), time.Unix(1900000000, 0), 0, nil},
+		{"the JWT's own end after another", 200, strings.Replace(ok(`,"expires_on":1899999999`), "abc", jwt, 1), time.Unix(1899999999, 0), 0, nil},
+		{"a JWT's end that stands for none", 200, strings.Replace(ok(`,"expires_in":3600`), "abc", until("0"), 1), time.Time{}, time.Hour, nil},
+		{"a JWT's absurd end", 200, strings.Replace(ok(`,"expires_in":3600`), "abc", until("1e300"), 1), time.Time{}, time.Hour, nil},
 		{"an end that is no number", 200, ok(`,"expires_in":"soon"`), time.Time{}, 0, fresh.Malformed},
 		{"an end that is infinite", 200, ok(`,"expires_on":"Inf"`), time.Time{}, 0, fresh.Malformed},
 		{"no token", 200, `{"token_type":"Bearer","expires_in":3600}`, time.Time{}, 0, fresh.Malformed},
