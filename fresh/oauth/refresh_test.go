@@ -105,6 +105,43 @@ func TestTheStateKeepsTheFirstEnd(t *testing.T) {
 	}
 }
 
+// A process that waits for its turn longer than a token lives still gets one.
+func TestAWaitTakesNothingFromALife(t *testing.T) {
+	jwt := "e30." + b64(fmt.Sprintf(`{"exp":%d}`, start.Add(6*time.Second).Unix())) + ".c2ln"
+	for name, tt := range map[string]struct {
+		answer string
+		wait   time.Duration
+		life   time.Duration
+	}{
+		"expires_in":       {`{"access_token":"abc","expires_in":1}`, 5 * time.Second, time.Second},
+		"exp":              {`{"access_token":"` + jwt + `"}`, 5 * time.Second, time.Second},
+		"a long wait":      {`{"access_token":"abc","expires_in":60}`, time.Hour, time.Minute},
+		"nothing to share": {`{"access_token":"abc","expires_in":0}`, 5 * time.Second, 0},
+	} {
+		now := start
+		d := newDouble(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Date", now.Format(http.TimeFormat))
+			says(200, tt.answer)(w, r)
+		})
+		cfg := d.config()
+		cfg.Now = func() time.Time { return now }
+		state := State{File: filepath.Join(t.TempDir(), "s"), Seed: func() (string, error) { // asked for in its turn
+			now = start.Add(tt.wait)
+			return "seed", nil
+		}}
+		clock := func() token.Instant { return token.Instant{Wall: now, Mono: now.Sub(start)} }
+		lease, err := fresh.New(Refresh(cfg, state), fresh.Policy{Now: clock}).Get(t.Context())
+		switch {
+		case tt.life == 0:
+			if !isReason(err, fresh.Ended) {
+				t.Errorf("%s: %v, want %v", name, err, fresh.Ended)
+			}
+		case err != nil || lease.Expires.Sub(now) != tt.life:
+			t.Errorf("%s: it lives %s, %v, want %s", name, lease.Expires.Sub(now), err, tt.life)
+		}
+	}
+}
+
 func TestALostAnswerIsRepeatedWithinGrace(t *testing.T) {
 	r := newRig(t, time.Minute, token.Key{})
 	cfg, state := r.app(t, r.signIn(t))
