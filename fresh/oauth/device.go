@@ -49,7 +49,7 @@ func Device(cfg Config, state State, prompt func(DeviceCode)) fresh.Root[fresh.T
 	if d.wrong == nil && (cfg.Client == "" || prompt == nil || cfg.TokenEndpoint != "" && cfg.DeviceEndpoint == "") {
 		d.wrong = fresh.Fail(fresh.Misconfigured, "a device code needs a client, a prompt and, beside a token endpoint, a device endpoint")
 	}
-	return d.fetch
+	return d.counted(d.fetch)
 }
 
 type device struct {

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ func Refresh(cfg Config, state State) fresh.Root[fresh.Token] {
 	if r.wrong == nil && (state.File == "" || cfg.Client == "") {
 		r.wrong = fresh.Fail(fresh.Misconfigured, "a refresh token needs a client and a state file")
 	}
-	return r.fetch
+	return r.counted(r.fetch)
 }
 
 // refresher keeps one refresh token.
@@ -60,6 +61,20 @@ func newRefresher(cfg Config, state State) *refresher {
 	return &refresher{
 		service: newService(cfg), state: state, vault: newVault(state.File),
 		of: hash(cfg.Issuer, cfg.TokenEndpoint, cfg.Client), want: hash(form.Encode()),
+	}
+}
+
+// counted is fetch, whose credentials end by cfg.Now, as package fresh counts: from
+// the beginning. A wait for the lock, or for a person, may be longer than a life
+// and is no part of it.
+func (r *refresher) counted(fetch fresh.Root[fresh.Token]) fresh.Root[fresh.Token] {
+	return func(ctx context.Context, now time.Time) (fresh.Credential[fresh.Token], error) {
+		began := r.cfg.Now()
+		c, err := fetch(ctx, now)
+		if err != nil {
+			return fresh.Credential[fresh.Token]{}, err
+		}
+		return fresh.Credential[fresh.Token]{Value: c.Value, Life: cmp.Or(c.Expires.Sub(began), -1)}, nil
 	}
 }
 
@@ -243,7 +258,8 @@ func (r *refresher) keep(rec record, got granted, sent time.Time) (fresh.Credent
 	rec.Refresh = firstOf(got.refresh, rec.Refresh)
 	rec.Tried, rec.Again, rec.Over, rec.Refused, rec.Device = time.Time{}, time.Time{}, false, "", nil
 	rec.Access = nil
-	if life := lifeOf(got.Credential, sent, r.cfg.Now()); life > 0 {
+	life := lifeOf(got.Credential, sent, r.cfg.Now())
+	if life > 0 {
 		rec.Access = &access{Want: r.want, Value: got.Value.Value, Type: got.Value.Type, Scope: got.Value.Scope, Life: life, Expires: sent.Add(life)}
 	}
 	if err := r.vault.save(rec); err != nil {
@@ -251,18 +267,16 @@ func (r *refresher) keep(rec record, got granted, sent time.Time) (fresh.Credent
 		return fresh.Credential[fresh.Token]{}, err
 	}
 	r.last = hash(got.Value.Value)
-	return got.Credential, nil
+	return fresh.Credential[fresh.Token]{Value: got.Value, Expires: sent.Add(life)}, nil
 }
 
-// lifeOf is c's life from sent on: the first of its ends. "exp" is measured by the
-// service's own clock, where that disagrees with ours by more than the exchange
-// explains.
+// lifeOf is c's life from sent on: the first of its ends.
 func lifeOf(c fresh.Credential[fresh.Token], sent, received time.Time) time.Duration {
 	if c.Expires.IsZero() {
 		return c.Life
 	}
 	life := c.Expires.Sub(sent)
-	if !c.Date.IsZero() && (c.Date.After(received) || c.Date.Add(dateUnit).Before(sent)) {
+	if disagrees(c.Date, sent, received) {
 		life = c.Expires.Sub(c.Date) - dateUnit
 	}
 	if c.Life != 0 {
@@ -271,8 +285,17 @@ func lifeOf(c fresh.Credential[fresh.Token], sent, received time.Time) time.Dura
 	return life
 }
 
-// dateUnit is the resolution of Date.
-const dateUnit = time.Second
+const (
+	dateUnit = time.Second    // the resolution of Date
+	maxFast  = 26 * time.Hour // a Date further behind is not believed, as in package fresh
+)
+
+// disagrees reports whether the service's clock, by its Date, is another than
+// ours: the exchange alone does not explain it.
+func disagrees(date, sent, received time.Time) bool {
+	ahead, behind := date.Sub(received), sent.Sub(date)
+	return !date.IsZero() && (ahead > 0 || behind > dateUnit && behind <= maxFast)
+}
 
 func signIn(format string, args ...any) error {
 	return &fresh.Error{Reason: fresh.Refused, Detail: fmt.Sprintf(format, args...), Err: ErrSignIn}
