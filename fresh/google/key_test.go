@@ -80,6 +80,28 @@ func TestWhatAKeyIsGoodFor(t *testing.T) {
 	}
 }
 
+func TestOfTwoTokensTheOneThatWasAskedForCounts(t *testing.T) {
+	key := []byte(keyFile(t, "k1", rsaKey(t)))
+	id := unsigned(`{"aud":"https://callee.test","exp":1795348800}`)
+	both := `{"access_token":"ya29","id_token":"` + id + `","token_type":"Bearer","expires_in":3599}`
+	for _, tt := range []struct {
+		name, audience, answer, want string
+		err                          error
+	}{
+		{"an ID token for an audience", "https://callee.test", both, id, nil},
+		{"an access token without one", "", both, "ya29", nil},
+		{"an ID token alone", "https://callee.test", `{"id_token":"` + id + `"}`, id, nil},
+		{"no access token is taken for an ID token", "https://callee.test", `{"access_token":"ya29","expires_in":3599}`, "", fresh.Malformed},
+		{"no ID token is taken for an access token", "", `{"id_token":"` + id + `"}`, "", fresh.Malformed},
+	} {
+		cfg := google.ServiceAccountConfig{JSON: key, Audience: tt.audience, HTTP: answering(200, tt.answer)}
+		c, err := google.ServiceAccount(cfg)(context.Background(), instant)
+		if !errors.Is(err, tt.err) || err == nil && (c.Value.Value != tt.want || (c.Value.Value == id) != (c.Life == 0)) {
+			t.Errorf("%s: %q that lives %s, %v; want %q, %v", tt.name, c.Value.Value, c.Life, err, tt.want, tt.err)
+		}
+	}
+}
+
 func TestASlowOrFastClockIsNamed(t *testing.T) {
 	w := newWorld(t, func() time.Time { return instant })
 	fetch := google.ServiceAccount(google.ServiceAccountConfig{JSON: []byte(keyFile(t, "k1", w.key)), HTTP: w.http})

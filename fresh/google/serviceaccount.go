@@ -133,6 +133,9 @@ func (c ServiceAccountConfig) grant(ctx context.Context, key *accountKey, jwt st
 	if err := a.OK(tokenName, readWords(a.Body).String()+clockOff(a.Date, now), jwt); err != nil {
 		return fresh.Credential[fresh.Token]{}, err
 	}
+	if c.Audience != "" {
+		return readIDToken(tokenName, a)
+	}
 	return readToken(tokenName, a)
 }
 

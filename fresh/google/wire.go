@@ -50,17 +50,23 @@ type tokenAnswer struct {
 	ExpiresIn   seconds `json:"expires_in"`
 }
 
-// readToken makes a credential of a token endpoint's answer.
+// readToken makes a credential of the access token in a token endpoint's answer.
 func readToken(what string, a ask.Answer) (fresh.Credential[fresh.Token], error) {
 	var t tokenAnswer
 	if err := a.JSON(what, &t); err != nil {
 		return fresh.Credential[fresh.Token]{}, err
 	}
-	value, life := t.AccessToken, time.Duration(t.ExpiresIn)
-	if value == "" {
-		value, life = t.IDToken, 0 // expires_in is of an access token
+	return credential(what, fresh.Token{Value: t.AccessToken, Type: t.Type, Scope: t.Scope}, time.Duration(t.ExpiresIn), a.Date)
+}
+
+// readIDToken makes one of the ID token there. expires_in is of an access token
+// that may stand beside it.
+func readIDToken(what string, a ask.Answer) (fresh.Credential[fresh.Token], error) {
+	var t tokenAnswer
+	if err := a.JSON(what, &t); err != nil {
+		return fresh.Credential[fresh.Token]{}, err
 	}
-	return credential(what, fresh.Token{Value: value, Type: t.Type, Scope: t.Scope}, life, a.Date)
+	return credential(what, fresh.Token{Value: t.IDToken, Type: t.Type}, 0, a.Date)
 }
 
 // credential is t with its ends, life and the exp of a JWT, or else unsaid.
