@@ -1,10 +1,8 @@
 package aws
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"os/exec"
 	"runtime"
@@ -13,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 
 	"github.com/longcase/longcase/fresh"
+	"github.com/longcase/longcase/fresh/run"
 )
 
 const (
@@ -107,20 +106,10 @@ func runProcess(ctx context.Context, command string) (fresh.Credential[Keys], er
 		shell = []string{"cmd.exe", "/C"}
 	}
 	cmd := exec.CommandContext(ctx, shell[0], shell[1], command) //nolint:gosec // the operator's own file names the program
-	out := &head{left: maxOutput}
-	cmd.Stdout = out
-	cmd.WaitDelay = time.Second // what it left behind may hold its output open
-	killAll(cmd)
-	err := cmd.Run()
-	if err != nil && cmd.Process != nil {
-		_ = cmd.Cancel() // with what it left behind
-	}
-	if errors.Is(err, exec.ErrWaitDelay) {
-		err = nil // it ended well and left a child that held its output
-	}
+	out, err := run.Output(cmd, maxOutput)
 	var exit *exec.ExitError
 	switch {
-	case out.left < 0:
+	case errors.Is(err, run.ErrTooMuch):
 		return fresh.Credential[Keys]{}, fresh.Fail(fresh.Malformed, "%s wrote more than %d bytes", program, maxOutput)
 	case err != nil && ctx.Err() != nil:
 		return fresh.Credential[Keys]{}, fresh.Fail(fresh.Unavailable, "%s was killed: it did not end in time", program)
@@ -129,7 +118,7 @@ func runProcess(ctx context.Context, command string) (fresh.Credential[Keys], er
 	case err != nil:
 		return fresh.Credential[Keys]{}, &fresh.Error{Reason: fresh.Unavailable, Detail: program + " failed", Err: err}
 	}
-	return processKeys(out.kept.Bytes())
+	return processKeys(out)
 }
 
 func processKeys(out []byte) (fresh.Credential[Keys], error) {
@@ -141,17 +130,4 @@ func processKeys(out []byte) (fresh.Credential[Keys], error) {
 		return fresh.Credential[Keys]{}, fresh.Fail(fresh.Malformed, "%s wrote version %d, not 1", program, d.Version)
 	}
 	return d.credential(program, time.Time{})
-}
-
-// head keeps what is written, up to left bytes.
-type head struct {
-	kept bytes.Buffer
-	left int
-}
-
-func (h *head) Write(p []byte) (int, error) {
-	if h.left -= len(p); h.left < 0 {
-		return 0, io.ErrShortBuffer
-	}
-	return h.kept.Write(p)
 }

@@ -9,24 +9,20 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 	"unicode"
 
 	"github.com/longcase/longcase/fresh"
+	"github.com/longcase/longcase/fresh/run"
 )
 
 const (
 	maxOutput = 256 << 10
 	maxStderr = 4 << 10
 	maxLine   = 300
-	// drain is how long the output may stay open after the program's end.
-	drain = 2 * time.Second
 )
 
 // kubernetesInfo is what an ExecCredential plugin is told of its caller.
 const kubernetesInfo = `KUBERNETES_EXEC_INFO={"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","spec":{"interactive":false}}`
-
-var errTooMuch = errors.New("too much output")
 
 // name is the program's, for errors; arguments may hold secrets.
 func (c Config) name() string { return filepath.Base(c.Argv[0]) }
@@ -35,19 +31,12 @@ func (c Config) name() string { return filepath.Base(c.Argv[0]) }
 func (c Config) run(ctx context.Context) ([]byte, error) {
 	limited, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	out, stderr := &head{most: maxOutput, stop: cancel}, &tail{most: maxStderr}
-	cmd := c.command(limited, out, stderr)
-	err := cmd.Run()
-	if err != nil && cmd.Process != nil { // what it left behind may hold its output open
-		_ = killGroup(cmd.Process)
-	}
-	if errors.Is(err, exec.ErrWaitDelay) { // it did, but the program itself ended well
-		err = nil
-	}
+	stderr := &tail{most: maxStderr}
+	out, err := run.Output(c.command(limited, stderr), maxOutput)
 	switch {
 	case err == nil:
-		return out.kept, nil
-	case out.over:
+		return out, nil
+	case errors.Is(err, run.ErrTooMuch):
 		return nil, fresh.Fail(fresh.Malformed, "%s printed more than %d bytes", c.name(), maxOutput)
 	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return nil, ctx.Err()
@@ -57,16 +46,14 @@ func (c Config) run(ctx context.Context) ([]byte, error) {
 	return nil, c.failed(err, stderr)
 }
 
-func (c Config) command(ctx context.Context, out, stderr io.Writer) *exec.Cmd {
+func (c Config) command(ctx context.Context, stderr io.Writer) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.Argv[0], c.Argv[1:]...) //nolint:gosec // the operator's own program
 	cmd.Env = os.Environ()
 	if c.Format == Kubernetes {
 		cmd.Env = append(cmd.Env, kubernetesInfo)
 	}
 	cmd.Env = append(cmd.Env, c.Env...)
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = out, stderr, drain
-	ownGroup(cmd)
-	cmd.Cancel = func() error { return killGroup(cmd.Process) }
+	cmd.Stderr = stderr
 	return cmd
 }
 
@@ -88,24 +75,6 @@ func (c Config) failed(err error, stderr *tail) error {
 		err = e.Err
 	}
 	return &fresh.Error{Reason: fresh.Misconfigured, Detail: c.name() + " cannot be started", Err: err}
-}
-
-// head keeps the first bytes; at one too many it stops the program.
-type head struct {
-	kept []byte
-	most int
-	over bool
-	stop func()
-}
-
-func (h *head) Write(p []byte) (int, error) {
-	if len(h.kept)+len(p) > h.most {
-		h.over = true
-		h.stop()
-		return 0, errTooMuch
-	}
-	h.kept = append(h.kept, p...)
-	return len(p), nil
 }
 
 // tail keeps the last bytes.

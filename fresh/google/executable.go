@@ -16,6 +16,7 @@ import (
 
 	"github.com/longcase/longcase/fresh"
 	"github.com/longcase/longcase/fresh/ask"
+	"github.com/longcase/longcase/fresh/run"
 )
 
 const allowExecutables = "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"
@@ -104,27 +105,20 @@ func (p *program) kept(now time.Time) (fresh.Credential[fresh.Token], error) {
 func (p *program) run(ctx context.Context, now time.Time) (fresh.Credential[fresh.Token], error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	out, errs := &bounded{}, &bounded{}
+	errs := &bounded{}
 	cmd := exec.CommandContext(ctx, p.argv[0], p.argv[1:]...) //nolint:gosec // the operator allowed it, in the environment
 	cmd.Env = append(os.Environ(), p.env...)
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = out, errs, time.Second
-	killAll(cmd)
-	failed := cmd.Run()
-	if failed != nil && cmd.Process != nil {
-		_ = cmd.Cancel() // with what it left behind
-	}
+	cmd.Stderr = errs
+	out, failed := run.Output(cmd, maxOutput)
 	what := "the program " + p.argv[0]
 	if ctx.Err() != nil {
 		return fresh.Credential[fresh.Token]{}, fresh.Fail(fresh.Unavailable, "%s did not end within %s", what, p.timeout)
 	}
-	data := bytes.TrimSpace(out.kept)
+	data := bytes.TrimSpace(out)
 	if len(data) == 0 {
 		data = bytes.TrimSpace(errs.kept)
 	}
 	c, err := readExecutable(what, data, p.output != "")
-	if errors.Is(failed, exec.ErrWaitDelay) {
-		failed = nil // it ended well and left a child that holds its output
-	}
 	if failed != nil && !errors.Is(err, fresh.Refused) {
 		return fresh.Credential[fresh.Token]{}, &fresh.Error{Reason: fresh.Unavailable, Detail: what + " failed", Err: failed}
 	}
