@@ -6,9 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,37 +17,6 @@ import (
 
 // assertionLife is how long a client assertion lives: it is used at once.
 const assertionLife = time.Minute
-
-// ParseKey reads one PEM private key: PKCS #8, SEC 1 or PKCS #1, not encrypted.
-func ParseKey(data []byte) (crypto.Signer, error) {
-	block, rest := pem.Decode(data)
-	if block != nil && block.Type == "EC PARAMETERS" {
-		block, _ = pem.Decode(rest)
-	}
-	if block == nil {
-		return nil, errors.New("oauth: not a PEM private key")
-	}
-	var key any
-	var err error
-	switch block.Type {
-	case "PRIVATE KEY":
-		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-	case "EC PRIVATE KEY":
-		key, err = x509.ParseECPrivateKey(block.Bytes)
-	case "RSA PRIVATE KEY":
-		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	default:
-		return nil, fmt.Errorf("oauth: PEM block %q is not a private key without a passphrase", block.Type)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("oauth: the private key cannot be read: %w", err)
-	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("oauth: a %T signs nothing", key)
-	}
-	return signer, nil
-}
 
 // assertionOf is what a client's assertion says.
 type assertionOf struct {

@@ -3,12 +3,8 @@ package selfsign
 import (
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/rsa"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -31,7 +27,7 @@ func (c Config) signer() (token.Signer, error) {
 		}
 		where = c.KeyFile
 	}
-	key, err := parse(data)
+	key, err := token.ParsePrivateKey(data)
 	if err != nil {
 		return token.Signer{}, &fresh.Error{Reason: fresh.Malformed, Detail: where, Err: err}
 	}
@@ -66,41 +62,6 @@ func natural(key crypto.Signer) token.Algorithm {
 		return token.RS256
 	}
 	return token.EdDSA
-}
-
-// parse reads one PEM private key. The error does not hold it.
-func parse(data []byte) (crypto.Signer, error) {
-	block, rest := pem.Decode(data)
-	if block != nil && block.Type == "EC PARAMETERS" {
-		block, _ = pem.Decode(rest)
-	}
-	if block == nil {
-		return nil, errors.New("not a PEM private key")
-	}
-	var key any
-	var err error
-	switch block.Type {
-	case "PRIVATE KEY":
-		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-	case "EC PRIVATE KEY":
-		key, err = x509.ParseECPrivateKey(block.Bytes)
-	case "RSA PRIVATE KEY":
-		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	default:
-		return nil, fmt.Errorf("PEM block %.40q is not a private key without a passphrase", block.Type)
-	}
-	if err != nil {
-		return nil, errors.New("the private key cannot be read")
-	}
-	switch k := key.(type) {
-	case *ecdsa.PrivateKey:
-		return k, nil
-	case *rsa.PrivateKey:
-		return k, nil
-	case ed25519.PrivateKey:
-		return k, nil
-	}
-	return nil, fmt.Errorf("a %T signs nothing", key)
 }
 
 // read returns what the regular file at path holds; it waits for no FIFO.

@@ -126,7 +126,7 @@ func ownFeed(is *issuer.Issuer) gate.Feed {
 // parseSigner reads a PEM private key. It names no kid, since the client's key
 // set may call the key anything.
 func parseSigner(text []byte) (token.Signer, error) {
-	key, err := oauth.ParseKey(text)
+	key, err := token.ParsePrivateKey(text)
 	if err != nil {
 		return token.Signer{}, err
 	}

@@ -154,7 +154,7 @@ func (c *Chains) key(s config.Secret) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := oauth.ParseKey(data)
+	key, err := token.ParsePrivateKey(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s, err)
 	}

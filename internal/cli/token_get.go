@@ -12,6 +12,7 @@ import (
 	"github.com/longcase/longcase/fresh"
 	"github.com/longcase/longcase/fresh/oauth"
 	"github.com/longcase/longcase/internal/config"
+	"github.com/longcase/longcase/token"
 )
 
 // wanted is the token a command line asks for.
@@ -98,7 +99,7 @@ func (w *wanted) key(r *oauth.Config, from config.Secret) error {
 	if err != nil {
 		return &exit{exitUsage, fmt.Errorf("the client's key: %w", err)}
 	}
-	key, err := oauth.ParseKey(data)
+	key, err := token.ParsePrivateKey(data)
 	if err != nil {
 		return &exit{exitUsage, fmt.Errorf("%s: %w", from, err)}
 	}
