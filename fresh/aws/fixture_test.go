@@ -57,7 +57,7 @@ func newWorld(t *testing.T, cfg clouds.AWSConfig) *world {
 		if before := w.before.Load(); before != nil {
 			(*before)(r)
 		}
-		w.AWS.ServeHTTP(rw, r)
+		w.ServeHTTP(rw, r)
 	}))
 	w.imds = aws.IMDS{Endpoint: url, HTTP: client}
 	w.role = aws.RoleConfig{STS: aws.STS{Endpoint: url, Region: "eu-west-1", HTTP: client}, RoleARN: roleARN}

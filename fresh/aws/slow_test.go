@@ -1,6 +1,7 @@
 package aws_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -70,7 +71,7 @@ func TestABodyThatBreaksIsNotABodyThatIsWrong(t *testing.T) {
 				w.WriteHeader(tt.status)
 				_, _ = w.Write([]byte(tt.body))
 				_ = http.NewResponseController(w).Flush()
-				if tt.want == fresh.Unavailable {
+				if errors.Is(tt.want, fresh.Unavailable) {
 					panic(http.ErrAbortHandler)
 				}
 			}))
