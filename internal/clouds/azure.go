@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/longcase/longcase/jwks"
@@ -39,15 +38,9 @@ type AzureApplication struct {
 // (App Service), POST /TENANT/oauth2/v2.0/token (Entra) and /api/NAME, which takes
 // live tokens for the resource in its query only.
 type Azure struct {
-	cfg AzureConfig
-	mux *http.ServeMux
-
-	mu     sync.Mutex
-	life   time.Duration
-	live   map[string]azureGrant
-	kept   map[string]string // cached tokens by identity and resource
-	calls  map[string]int
-	faults map[string][]azureFault
+	cfg                             AzureConfig
+	mux                             *http.ServeMux
+	*ledger[azureGrant, azureFault] // endpoints: imds, appservice, entra, api; kept by identity and resource
 }
 
 // azureGrant is a token that is out.
@@ -55,6 +48,8 @@ type azureGrant struct {
 	client, resource string
 	from, end        time.Time
 }
+
+func (g azureGrant) over(now time.Time) bool { return !now.Before(g.end) }
 
 // azureFault is how one call is to fail.
 type azureFault struct {
@@ -64,11 +59,7 @@ type azureFault struct {
 
 // NewAzure returns a double.
 func NewAzure(cfg AzureConfig) *Azure {
-	a := &Azure{cfg: cfg, mux: http.NewServeMux(), life: cfg.Life, live: map[string]azureGrant{},
-		kept: map[string]string{}, calls: map[string]int{}, faults: map[string][]azureFault{}}
-	if a.life == 0 {
-		a.life = time.Hour
-	}
+	a := &Azure{cfg: cfg, mux: http.NewServeMux(), ledger: newLedger[azureGrant, azureFault](cfg.Life)}
 	a.route("/metadata/identity/oauth2/token", "imds", a.serveIMDS)
 	a.route("GET /msi/token", "appservice", a.serveAppService)
 	a.route("POST /{tenant}/oauth2/v2.0/token", "entra", a.serveEntra)
@@ -94,57 +85,10 @@ func (a *Azure) route(pattern, endpoint string, serve func(http.ResponseWriter, 
 // ServeHTTP implements http.Handler.
 func (a *Azure) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
 
-// count counts a call and returns the fault it is to meet, or none.
-func (a *Azure) count(endpoint string) azureFault {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.calls[endpoint]++
-	next := a.faults[endpoint]
-	if len(next) == 0 {
-		return azureFault{}
-	}
-	a.faults[endpoint] = next[1:]
-	return next[0]
-}
-
-// Calls is how often an endpoint was called: imds, appservice, entra, api.
-func (a *Azure) Calls(endpoint string) int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.calls[endpoint]
-}
-
 // Fail makes the next n calls of an endpoint answer with status and, if it is
 // not zero, Retry-After.
 func (a *Azure) Fail(endpoint string, n, status int, retryAfter time.Duration) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for range n {
-		a.faults[endpoint] = append(a.faults[endpoint], azureFault{status, retryAfter})
-	}
-}
-
-// Revoke ends a token before its time. It reports whether that was live.
-func (a *Azure) Revoke(value string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	_, ok := a.live[value]
-	delete(a.live, value)
-	return ok
-}
-
-// RevokeAll ends every token.
-func (a *Azure) RevokeAll() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	clear(a.live)
-}
-
-// SetLife changes how long new tokens live.
-func (a *Azure) SetLife(d time.Duration) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.life = d
+	a.fail(endpoint, n, azureFault{status, retryAfter})
 }
 
 // issue makes a token for client and resource.
@@ -152,16 +96,9 @@ func (a *Azure) issue(client, resource string) (string, azureGrant) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.cfg.Now()
-	if len(a.live) >= 1024 { // weeks of virtual time pass here
-		for value, old := range a.live {
-			if !now.Before(old.end) {
-				delete(a.live, value)
-			}
-		}
-	}
 	value := "azure." + rand.Text() + rand.Text()
 	g := azureGrant{client: client, resource: azureResource(resource), from: now, end: now.Add(a.life)}
-	a.live[value] = g
+	a.put(value, g, now)
 	return value, g
 }
 
@@ -193,7 +130,7 @@ func (a *Azure) serveAPI(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	g, ok := a.live[value]
 	a.mu.Unlock()
-	if !ok || !a.cfg.Now().Before(g.end) || g.resource != azureResource(r.URL.Query().Get("resource")) {
+	if !ok || g.over(a.cfg.Now()) || g.resource != azureResource(r.URL.Query().Get("resource")) {
 		w.Header().Set("WWW-Authenticate", `Bearer authorization_uri="https://login.microsoftonline.com/`+a.cfg.Tenant+`", error="invalid_token"`)
 		azureJSON(w, http.StatusUnauthorized, map[string]any{"error": map[string]string{
 			"code": "InvalidAuthenticationToken", "message": "The access token is invalid."}})

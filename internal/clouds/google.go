@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/longcase/longcase/jwks"
@@ -55,15 +54,9 @@ type GoogleAccount struct {
 // /oauth2/v3/certs (keys of ID tokens) and /api/…, which accepts live tokens
 // only.
 type Google struct {
-	cfg GoogleConfig
-	mux *http.ServeMux
-
-	mu     sync.Mutex
-	life   time.Duration
-	live   map[string]grant
-	kept   map[string]string // the metadata server's tokens by scopes
-	calls  map[string]int
-	faults map[string][]int // statuses of the next answers, by endpoint
+	cfg                 GoogleConfig
+	mux                 *http.ServeMux
+	*ledger[grant, int] // endpoints: sts, iam, token, metadata, certs, api; a fault is a status; kept are the metadata server's, by scopes
 }
 
 // grant is a token that is out.
@@ -73,13 +66,11 @@ type grant struct {
 	end    time.Time
 }
 
+func (g grant) over(now time.Time) bool { return !now.Before(g.end) }
+
 // NewGoogle returns a double.
 func NewGoogle(cfg GoogleConfig) *Google {
-	g := &Google{cfg: cfg, mux: http.NewServeMux(), life: cfg.Life,
-		live: map[string]grant{}, kept: map[string]string{}, calls: map[string]int{}, faults: map[string][]int{}}
-	if g.life == 0 {
-		g.life = time.Hour
-	}
+	g := &Google{cfg: cfg, mux: http.NewServeMux(), ledger: newLedger[grant, int](cfg.Life)}
 	if g.cfg.Project == "" {
 		g.cfg.Project = "project"
 	}
@@ -106,57 +97,9 @@ func (g *Google) route(pattern, endpoint string, serve func(http.ResponseWriter,
 // ServeHTTP implements http.Handler.
 func (g *Google) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.mux.ServeHTTP(w, r) }
 
-// count counts a call and returns the status it is to fail with, or 0.
-func (g *Google) count(endpoint string) int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.calls[endpoint]++
-	next := g.faults[endpoint]
-	if len(next) == 0 {
-		return 0
-	}
-	g.faults[endpoint] = next[1:]
-	return next[0]
-}
-
-// Calls is how often an endpoint was called: sts, iam, token, metadata, certs,
-// api.
-func (g *Google) Calls(endpoint string) int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.calls[endpoint]
-}
-
 // Fail makes the next n calls of an endpoint answer with status and nothing else.
 func (g *Google) Fail(endpoint string, n, status int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for range n {
-		g.faults[endpoint] = append(g.faults[endpoint], status)
-	}
-}
-
-// Revoke ends a token before its time. It reports whether that was live.
-func (g *Google) Revoke(value string) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	_, ok := g.live[value]
-	delete(g.live, value)
-	return ok
-}
-
-// RevokeAll ends every token.
-func (g *Google) RevokeAll() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	clear(g.live)
-}
-
-// SetLife changes how long new tokens live.
-func (g *Google) SetLife(d time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.life = d
+	g.fail(endpoint, n, status)
 }
 
 // issue makes a token of who for scopes; life 0 is the double's own.
@@ -167,15 +110,8 @@ func (g *Google) issue(prefix, who, scopes string, life time.Duration) (string, 
 	if life == 0 {
 		life = g.life
 	}
-	if len(g.live) >= 1024 { // weeks of virtual time pass here
-		for value, old := range g.live {
-			if !now.Before(old.end) {
-				delete(g.live, value)
-			}
-		}
-	}
 	value := prefix + rand.Text() + rand.Text()
-	g.live[value] = grant{who, scopes, now.Add(life)}
+	g.put(value, grant{who, scopes, now.Add(life)}, now)
 	return value, now.Add(life)
 }
 
@@ -184,7 +120,7 @@ func (g *Google) lookup(value string) (grant, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	found, ok := g.live[value]
-	return found, ok && g.cfg.Now().Before(found.end)
+	return found, ok && !found.over(g.cfg.Now())
 }
 
 // bearer returns the grant of a request's token.
