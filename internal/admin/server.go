@@ -43,8 +43,8 @@ type Server struct {
 // Listen opens the socket. What an earlier process left there is removed: the
 // caller holds the data directory.
 func Listen(socket string, desk Desk, log *slog.Logger) (*Server, error) {
-	if err := removeStale(socket); err != nil {
-		return nil, fmt.Errorf("admin: %w", err)
+	if err := RemoveStale(socket); err != nil {
+		return nil, fmt.Errorf("admin: %w: name another with --admin", err)
 	}
 	path, release, err := shortPath(socket)
 	if err != nil {
@@ -68,9 +68,9 @@ func Listen(socket string, desk Desk, log *slog.Logger) (*Server, error) {
 	}}, nil
 }
 
-// removeStale removes a socket that nobody listens on. Anything else in its
+// RemoveStale removes a Unix socket that nobody listens on. Anything else in its
 // place is somebody's file.
-func removeStale(socket string) error {
+func RemoveStale(socket string) error {
 	info, err := os.Lstat(socket)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -79,7 +79,7 @@ func removeStale(socket string) error {
 		return err
 	}
 	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("%s is not a socket: name another with --admin", socket)
+		return fmt.Errorf("%s is not a socket", socket)
 	}
 	path, release, err := shortPath(socket)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/longcase/longcase/internal/admin"
 	"github.com/longcase/longcase/internal/agent"
 	"github.com/longcase/longcase/internal/config"
 )
@@ -75,7 +75,7 @@ func listenAt(at string) (net.Listener, error) {
 	if !socket {
 		return net.Listen("tcp", at)
 	}
-	if err := removeSocket(path); err != nil {
+	if err := admin.RemoveStale(path); err != nil {
 		return nil, err
 	}
 	ln, err := net.Listen("unix", path)
@@ -104,23 +104,6 @@ func openSocket(path string) error {
 		return fmt.Errorf("%s is no socket any more: somebody else writes to its folder", path)
 	}
 	return os.Chmod(fmt.Sprintf("/proc/self/fd/%d", fd), 0o666) //nolint:gosec // the agent asks the kernel who connects
-}
-
-// removeSocket removes a socket that nobody listens on.
-func removeSocket(path string) error {
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s is there and is no socket", path)
-	}
-	if c, err := net.Dial("unix", path); err == nil {
-		return errors.Join(fmt.Errorf("%s is listened on", path), c.Close())
-	}
-	return os.Remove(path)
 }
 
 // tlsConfig asks for the room's TLS files at each connection, since they are
