@@ -192,7 +192,10 @@ func (h *house) run(ctx context.Context, g *errgroup.Group, first *shift, greeti
 	if h.engine != nil {
 		g.Go(func() error { h.keepRetiring(ctx); return nil })
 	}
-	serving.Go(func() error { h.reloadOnHangup(stopServing, ctx); return nil })
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // before ready: one that comes right after it counts
+	defer signal.Stop(hangup)
+	serving.Go(func() error { h.reloadOnHangup(stopServing, ctx, hangup); return nil })
 	serving.Go(func() error { return h.failure(stopServing) })
 	if err := greeting(); err != nil {
 		return err
@@ -230,10 +233,7 @@ func (h *house) openAdmin(ctx context.Context, g *errgroup.Group) error {
 }
 
 // reloadOnHangup reads the file again at each SIGHUP.
-func (h *house) reloadOnHangup(ctx, root context.Context) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+func (h *house) reloadOnHangup(ctx, root context.Context, hangup <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
