@@ -16,6 +16,9 @@ const (
 	edgeMiddleware = "middleware"
 	edgeVerify     = "verify"
 	edgeProxy      = "proxy"
+
+	EdgeGRPC     = "grpc"
+	EdgeExtAuthz = "ext_authz"
 )
 
 // anyRoute asks for nothing but a token that Issuers accept.

@@ -24,6 +24,7 @@ import (
 	"github.com/longcase/longcase/jwks/remote"
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
+	"github.com/longcase/longcase/verify/skew"
 )
 
 // Forward names the proxy in front whose headers say what the original request
@@ -35,6 +36,7 @@ const (
 	NoForward Forward = ""        // none: /verify judges by Issuers alone
 	Nginx     Forward = "nginx"   // X-Original-Method, X-Original-URI
 	Traefik   Forward = "traefik" // X-Forwarded-Method, X-Forwarded-Uri; Caddy too
+	Envoy     Forward = "envoy"   // the method itself, and the path below /verify
 )
 
 // WhenStale says what happens while the feed of early ends is out of date.
@@ -60,6 +62,15 @@ type Config struct {
 	StaleAfter      time.Duration // silence after which the feed is stale; default 10 s
 	WhenStale       WhenStale     // default RefuseStale
 
+	URL      string     // what clients call this gate, where another proxy stands in front; for DPoP
+	Rates    Rates      // none by default
+	Skew     *skew.Book // what is known of issuers' clocks; default: one of its own
+	NonceKey []byte     // makes DPoP nonces; nodes that share it take each other's; default: random
+	// First remembers single uses: true for the first use of key. Default: in
+	// memory, bounded; full means refuse.
+	First      func(ctx context.Context, kind, key string, end time.Time) (bool, error)
+	CacheBytes int // memory of verified tokens; default 64 MiB; negative: none
+
 	Client    *http.Client      // fetches keys; default: jwks/remote's own
 	Transport http.RoundTripper // calls upstreams; default: one of its own, no proxy from the environment
 	Hooks     Hooks
@@ -71,11 +82,38 @@ type Config struct {
 type Hooks struct {
 	Decided    func(Decision)  // after each judgement, and where no route takes the request
 	FeedBroken func(err error) // the feed ended and will be opened again
+	Audit      func(Record)    // after each decision
+}
+
+// Rates bound how often one client or one address may ask. Zero: no bound.
+type Rates struct {
+	Client  float64 // requests per second of one client_id, with bursts of a second's worth
+	Address float64 // requests per second of one address
+}
+
+// Record is one decision, for an audit log. It holds the token's id, never the
+// token.
+type Record struct {
+	Time    time.Time `json:"time"`
+	Edge    string    `json:"edge"`
+	Method  string    `json:"method,omitempty"`
+	Path    string    `json:"path,omitempty"`
+	Route   string    `json:"route,omitempty"`
+	Peer    string    `json:"peer,omitempty"`
+	Allowed bool      `json:"allowed"`
+	Reason  string    `json:"reason,omitempty"`
+	Detail  string    `json:"detail,omitempty"`
+	Issuer  string    `json:"issuer,omitempty"`
+	Subject string    `json:"subject,omitempty"`
+	Client  string    `json:"client,omitempty"`
+	TokenID string    `json:"token_id,omitempty"`
+	KeyID   string    `json:"kid,omitempty"`
+	Skew    *float64  `json:"skew_seconds,omitempty"`
 }
 
 // Decision is one judgement, for metrics.
 type Decision struct {
-	Edge   string        // "middleware", "verify" or "proxy"
+	Edge   string        // "middleware", "verify", "proxy", "grpc" or "ext_authz"
 	Route  string        // Path of the route, empty without one
 	Issuer string        // empty until the signature held
 	Reason string        // empty: accepted; a token.Reason, "no_route" or "ambiguous_path"

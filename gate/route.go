@@ -13,12 +13,14 @@ import (
 
 // Route says what requests to a path need, and where they go.
 type Route struct {
-	Path     string   // ends in "/": every path below it; else exact; the longest wins
-	Methods  []string // any if empty; a method that is not listed is refused
-	Audience string   // required where several audiences are accepted
-	Scopes   []string // all of them
-	Clients  []string // one of them; any if empty
-	Upstream string   // http or https URL to proxy to; empty: for forward-auth only
+	Path     string         // ends in "/": every path below it; else exact; the longest wins
+	Methods  []string       // any if empty; a method that is not listed is refused
+	Audience string         // required where several audiences are accepted
+	Scopes   []string       // all of them
+	Clients  []string       // one of them; any if empty
+	Binding  verify.Binding // the token must be bound in this way
+	Once     bool           // a token is good for one request
+	Upstream string         // http or https URL to proxy to; empty: for forward-auth only
 }
 
 // route is a Route made ready.
@@ -42,7 +44,7 @@ func newRoutes(list []Route, audiences []string, g *Gate) (routes, error) {
 		if m, ok := rs.clash(r); ok {
 			wrong = append(wrong, fmt.Errorf("gate: routes[%d] %q: method %s is in two routes of this path", i, r.Path, m))
 		}
-		rt := &route{Route: r, need: verify.Need{Audience: r.Audience, Scopes: r.Scopes, Clients: r.Clients}}
+		rt := &route{Route: r, need: verify.Need{Audience: r.Audience, Scopes: r.Scopes, Clients: r.Clients, Binding: r.Binding, Once: r.Once}}
 		if u, err := url.Parse(r.Upstream); err == nil && r.Upstream != "" {
 			rt.proxy = g.newProxy(rt, u)
 		}

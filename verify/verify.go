@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/longcase/longcase/token"
+	"github.com/longcase/longcase/verify/skew"
 )
 
 // Profile is the set of rules an issuer's tokens follow.
@@ -45,6 +46,17 @@ type Issuer struct {
 	MaxLifetime time.Duration     // longest exp - iat; default 1 h, with JWT 24 h
 	SubjectFrom string            // "aud": the one audience is the user (incident 2); no Audience then; JWT only
 	Keys        Keys
+	Required    []string     // further claims that must be there and not be empty
+	FollowSkew  bool         // leeway grows with the measured skew, up to MaxLeeway
+	Introspect  Introspector // asks the issuer instead of looking at keys (RFC 7662); Keys may be nil then
+}
+
+// Introspector asks an issuer what a token says.
+type Introspector interface {
+	// Introspect returns the claims of raw as the issuer tells them (RFC 7662
+	// section 2.2). The error is an *token.Error: Revoked where the issuer says
+	// that the token is not active, KeysUnavailable where it cannot be asked.
+	Introspect(ctx context.Context, raw string, now time.Time) (token.Claims, error)
 }
 
 // NoLeeway asks for no leeway at all, where zero asks for the default.
@@ -57,7 +69,28 @@ type Config struct {
 	// Ended reports early ends: nil, or an *token.Error with Revoked, KeyRevoked
 	// or RevocationsStale. Nil: nothing ends early.
 	Ended func(kid string, c *token.Claims, now time.Time) error
+	// Skew knows the issuers' clocks and is told of every new token. Nil: one of
+	// its own.
+	Skew *skew.Book
+	// First remembers single uses (Need.Once): true for the first use of key. End
+	// follows from the token's signed content and constants alone. Nil: Once
+	// refuses every token.
+	First func(ctx context.Context, kind, key string, end time.Time) (bool, error)
+	// CacheBytes bounds the memory of verified tokens: only their parsed form and
+	// the fact that their signature held are kept, everything else is judged on
+	// every call. Zero: nothing is kept.
+	CacheBytes int
 }
+
+// Binding is the proof of a key that a route asks for.
+type Binding string
+
+// The bindings.
+const (
+	AnyBinding Binding = ""     // as the token says
+	DPoP       Binding = "dpop" // RFC 9449
+	MTLS       Binding = "mtls" // RFC 8705
+)
 
 // LongestLife is how long after its issue a token of this issuer may still be
 // accepted: the longest life of its policies, how far ahead its issue may seem,
@@ -75,6 +108,11 @@ type Need struct {
 	Audience string   // the accepted audience it must be meant for; empty: any accepted from its issuer
 	Scopes   []string // all of them
 	Clients  []string // one of them; empty: any
+	Binding  Binding  // the token must be bound in this way
+	Once     bool     // the token's jti is used up by this request
+	// Shown returns the keys that the caller proved to hold beside the token. It
+	// is called for tokens that are bound, and where Binding asks. Nil: none.
+	Shown func(now time.Time) (token.Confirmation, error)
 }
 
 // Verdict is the outcome of a verification: accepted claims, or a reason.

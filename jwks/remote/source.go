@@ -48,11 +48,12 @@ type Config struct {
 	Issuer string // issuer identifier, byte for byte; its metadata says where the keys are
 	URL    string // the key set itself; then there is no discovery
 
-	Client  *http.Client     // default one that dials no private address; redirects are never followed
-	Stale   time.Duration    // how long the last good set serves when it cannot be fetched; default 24 h
-	Now     func() time.Time // default time.Now
-	Log     *slog.Logger     // default slog.Default()
-	Changed func()           // called by Run after the set has changed; may be nil
+	Client  *http.Client                         // default one that dials no private address; redirects are never followed
+	Stale   time.Duration                        // how long the last good set serves when it cannot be fetched; default 24 h
+	Now     func() time.Time                     // default time.Now
+	Log     *slog.Logger                         // default slog.Default()
+	Changed func()                               // called by Run after the set has changed; may be nil
+	Dated   func(sent, received, date time.Time) // called by Run with the Date of an answer that no cache kept; may be nil
 }
 
 // Source is the keys of one issuer. It implements verify.Keys.
