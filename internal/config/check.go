@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -57,6 +58,7 @@ func (l *loader) listeners(cfg *Config) {
 	}
 	if cfg.Gate != nil {
 		listen("gate", cfg.Gate, &cfg.Gate.Listener)
+		l.extAuthz(cfg.Gate, taken)
 	}
 	if cfg.Console != nil {
 		listen("console", cfg.Console, &cfg.Console.Listener)
@@ -64,6 +66,21 @@ func (l *loader) listeners(cfg *Config) {
 	if cfg.Agent != nil {
 		l.agentListeners(cfg.Agent, taken)
 	}
+}
+
+// extAuthz holds Envoy's listener to the rules of every other one.
+func (l *loader) extAuthz(g *Gate, taken map[string]string) {
+	if g.ExtAuthz == "" || checkAddress(g.ExtAuthz) != nil {
+		return
+	}
+	at := oneSpelling(g.ExtAuthz)
+	switch other := taken[at]; {
+	case other != "" && !strings.HasSuffix(at, ":0"):
+		l.wrong(&g.ExtAuthz, "", "gate.ext_authz: %s listens on %s already", other, g.ExtAuthz)
+	case !g.Plain && !l.given(&g.TLS) && !loopbackAddress(g.ExtAuthz):
+		l.wrong(&g.ExtAuthz, "", "gate.ext_authz %s is plain beyond loopback: give gate.tls, or plain: true if the network between is trusted", g.ExtAuthz)
+	}
+	taken[at] = "gate.ext_authz"
 }
 
 func (l *loader) listener(room string, block any, r *Listener) {
@@ -199,11 +216,8 @@ func (l *loader) gate(g *Gate, is *Issuer) {
 	if l.empty(&g.Accept) {
 		l.wrong(&g.Accept, "", "gate.accept is empty: name an issuer and an audience")
 	}
-	switch {
-	case l.given(&g.Forward) && !l.given(&g.TrustedProxies):
+	if l.given(&g.Forward) && !l.given(&g.TrustedProxies) {
 		l.wrong(&g.Forward, "", "gate.forward is believed only from gate.trusted_proxies, which is missing")
-	case l.given(&g.TrustedProxies) && !l.given(&g.Forward):
-		l.wrong(&g.TrustedProxies, "", "gate.trusted_proxies without gate.forward has no effect")
 	}
 	l.accept(g.Accept)
 	l.routes(g)
@@ -233,6 +247,9 @@ func (l *loader) accept(accept []Accept) {
 		if l.given(&a.JWKS) {
 			l.keySet(&a.JWKS, "gate.accept.jwks")
 		}
+		if a.Introspect != nil {
+			l.introspect(a)
+		}
 		if !l.given(&a.MaxLifetime) {
 			a.MaxLifetime = map[string]time.Duration{"jwt": day}[a.Profile]
 			a.MaxLifetime = max(a.MaxLifetime, time.Hour)
@@ -252,11 +269,22 @@ func (l *loader) audience(a *Accept) {
 	}
 }
 
+// introspect wants nothing beside it that would never be looked at.
+func (l *loader) introspect(a *Accept) {
+	l.oneOf(a.Introspect, "gate.accept.introspect", &a.Introspect.Secret, &a.Introspect.Key)
+	idle := map[string]any{"jwks": &a.JWKS, "secret": &a.Secret, "algorithms": &a.Algorithms, "keys_stale": &a.KeysStale}
+	for _, key := range slices.Sorted(maps.Keys(idle)) {
+		if l.given(idle[key]) {
+			l.wrong(idle[key], "", "gate.accept.%s has no effect beside introspect: the issuer is asked, not its keys", key)
+		}
+	}
+}
+
 // issuerURL wants a URL of an issuer whose keys nothing else names, and of each
 // one with profile rfc9068.
 func (l *loader) issuerURL(a *Accept) {
 	why := "its keys come by discovery, unless jwks or secret is given"
-	if l.given(&a.JWKS) || l.given(&a.Secret) {
+	if l.given(&a.JWKS) || l.given(&a.Secret) || a.Introspect != nil {
 		why = "any other name needs profile: jwt"
 		if a.Profile != "rfc9068" {
 			return
@@ -298,6 +326,32 @@ func (l *loader) routes(g *Gate) {
 			methods[r.Path] = map[string]bool{}
 		}
 		l.overlap(r, methods[r.Path])
+		l.binding(r, g)
+		l.upstreamTLS(r)
+	}
+}
+
+// binding wants what a proof is compared with: the URL that the caller used, or
+// a certificate that somebody has seen.
+func (l *loader) binding(r *Route, g *Gate) {
+	switch {
+	case r.Binding == "dpop" && g.URL == "" && (l.given(&g.Forward) || l.given(&g.ExtAuthz)):
+		l.wrong(&r.Binding, "", "gate.routes.binding: dpop behind another proxy needs gate.url: a proof names the URL that the client called")
+	case r.Binding == "mtls" && !l.given(&g.TLS) && !l.given(&g.TrustedProxies) && !l.given(&g.ExtAuthz):
+		l.wrong(&r.Binding, "", "gate.routes.binding: mtls needs gate.tls, or gate.trusted_proxies that pass the client's certificate on")
+	}
+}
+
+func (l *loader) upstreamTLS(r *Route) {
+	t := r.UpstreamTLS
+	if t == nil {
+		return
+	}
+	switch {
+	case !strings.HasPrefix(r.Upstream, "https:"):
+		l.wrong(t, "", "gate.routes.upstream_tls is for an https upstream")
+	case l.given(&t.Certificate) != l.given(&t.Key):
+		l.wrong(t, "", "gate.routes.upstream_tls has one of certificate and key: both, or neither")
 	}
 }
 

@@ -120,6 +120,9 @@ func (l *loader) value(v reflect.Value, n *yaml.Node, f field, path string) {
 	case *Span:
 		l.span(p, n, path)
 		return
+	case *Rate:
+		l.rate(p, n, path)
+		return
 	case *uint32:
 		l.uid(p, n, path)
 		return

@@ -4,7 +4,6 @@ package config
 // values written "key=value", by their path. Items of a list and names of a map
 // are not part of a path. It is read only.
 var later = map[string]bool{
-	"rates":                    true,
 	"issuer.federation":        true,
 	"issuer.rates":             true,
 	"issuer.profile=fapi2":     true,
@@ -15,10 +14,6 @@ var later = map[string]bool{
 	"issuer.clients.grants=device_code":    true,
 	"issuer.clients.grants=password":       true,
 	"issuer.clients.grants=implicit":       true,
-
-	"gate.rates": true, "gate.ext_authz": true, "gate.forward=envoy": true,
-	"gate.accept.introspect": true,
-	"gate.routes.binding":    true, "gate.routes.once": true,
 
 	"agent.credentials.bootstrap":       true,
 	"agent.credentials.kind=spiffe-jwt": true,

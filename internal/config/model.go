@@ -28,6 +28,7 @@ type Config struct {
 	Gate    *Gate    `key:"gate" doc:"The reverse proxy and /verify."`
 	Agent   *Agent   `key:"agent" doc:"Credentials by name, kept fresh, and where they are published."`
 	Console *Console `key:"console" doc:"Where /metrics is."`
+	Clock   Clock    `key:"clock" doc:"Who says whether this host's clock is right."`
 
 	File string // the path given to Load
 }
@@ -123,11 +124,30 @@ type Password struct {
 type Gate struct {
 	Listener       `listen:"127.0.0.1:4610"`
 	URL            string         `key:"url" is:"url" doc:"What clients call this gate, if another proxy stands in front."`
-	Forward        string         `key:"forward" of:"nginx|traefik" doc:"Whose headers name the original request of /verify."`
-	TrustedProxies []netip.Prefix `key:"trusted_proxies" doc:"Networks whose forward headers are believed."`
+	ExtAuthz       string         `key:"ext_authz" is:"address" doc:"Host and port for Envoy's external authorization over gRPC; with the gate's tls or plain."`
+	Forward        string         `key:"forward" of:"nginx|traefik|envoy" doc:"Whose headers name the original request of /verify."`
+	TrustedProxies []netip.Prefix `key:"trusted_proxies" doc:"Networks of the proxies in front whose headers are believed."`
 	Accept         []Accept       `key:"accept" need:"yes" doc:"Whose tokens are accepted, and for whom."`
 	Revocations    *Revocations   `key:"revocations" doc:"The feed of tokens that ended early."`
 	Routes         []Route        `key:"routes" doc:"What a request needs, by path."`
+	Rates          Rates          `key:"rates" doc:"How often one client or one address may ask; default: no bound."`
+	Audit          string         `key:"audit" is:"path" doc:"File to which each decision is appended as one line of JSON; opened again on SIGHUP."`
+}
+
+// Rates bound how often one client or address may ask. The zero Rate is no
+// bound.
+type Rates struct {
+	Client  Rate `key:"client" doc:"Requests of one client, like 100/s; bursts of a second's worth."`
+	Address Rate `key:"address" doc:"Requests of one address, like 100/s."`
+}
+
+// Rate is events per second.
+type Rate float64
+
+// Clock is who says whether this host's clock is right, beside chrony and the
+// kernel, which are asked anyway.
+type Clock struct {
+	NTP []string `key:"ntp" is:"ntp" doc:"NTP servers to compare this host's clock with; none by default."`
 }
 
 // Accept is one issuer and what its tokens must look like. Keys come by
@@ -143,6 +163,18 @@ type Accept struct {
 	MaxLifetime time.Duration     `key:"max_lifetime" min:"1s" doc:"Longest exp - iat; default 1h, with profile jwt 24h."`
 	KeysStale   time.Duration     `key:"keys_stale" default:"24h" min:"1s" doc:"How long the last good keys serve when they cannot be fetched."`
 	SubjectFrom string            `key:"subject_from" of:"aud" doc:"aud, one string, is the user; only with profile jwt and no audience."`
+	Required    []string          `key:"required" is:"claim" doc:"Further claims that must be there."`
+	FollowSkew  bool              `key:"follow_skew" doc:"The leeway grows with the measured skew of the issuer's clock, to 60s at most."`
+	Introspect  *Introspect       `key:"introspect" doc:"Ask the issuer about each token (RFC 7662) instead of looking at keys."`
+}
+
+// Introspect is where an issuer is asked about tokens, and as whom: exactly one
+// of Key and Secret is set.
+type Introspect struct {
+	URL    string `key:"url" is:"url" need:"yes" doc:"The introspection endpoint."`
+	Client string `key:"client" is:"client" need:"yes" doc:"The client that asks."`
+	Key    Secret `key:"key" doc:"PEM private key of the client."`
+	Secret Secret `key:"secret" doc:"Secret of the client."`
 }
 
 // Revocations is the feed a gate follows. Client is empty for a gate in the
@@ -164,7 +196,18 @@ type Route struct {
 	Audience string   `key:"audience" is:"audience" doc:"Which accepted audience; required where several are accepted."`
 	Scopes   []string `key:"scopes" is:"scope" doc:"Scopes the token must have, all of them."`
 	Clients  []string `key:"clients" is:"client" doc:"Clients that may call, one of them; default: any."`
+	Binding  string   `key:"binding" of:"dpop|mtls" doc:"The token must be bound to a key of the caller: RFC 9449 or RFC 8705."`
+	Once     bool     `key:"once" doc:"A token is good for one request: its jti is used up."`
 	Upstream string   `key:"upstream" is:"url" doc:"Where the request goes; none: only /verify uses the route."`
+
+	UpstreamTLS *UpstreamTLS `key:"upstream_tls" doc:"How an https upstream is verified, and what it is shown."`
+}
+
+// UpstreamTLS names PEM files for a connection to an upstream.
+type UpstreamTLS struct {
+	CA          string `key:"ca" is:"path" doc:"PEM file: the authorities of the upstream's certificate; default: the system's."`
+	Certificate string `key:"certificate" is:"path" doc:"PEM file: the gate's own certificate and its chain."`
+	Key         string `key:"key" is:"path" doc:"PEM file: the private key of certificate."`
 }
 
 // Console is where /metrics is.

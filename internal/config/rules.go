@@ -45,6 +45,8 @@ var patterns = map[string]struct {
 	"tenant":        {regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,254}$`), "is not an Entra tenant: its id or domain"},
 	"token-type":    {regexp.MustCompile(`^([a-z0-9_]+|urn:[!-~]{3,250})$`), "is not a token type: jwt, access_token, id_token, saml2 or a URN"},
 	"mode":          {regexp.MustCompile(`^(0600|0640|0400|0440)$`), "is not one of 0600, 0640, 0400 and 0440"},
+	"claim":         {regexp.MustCompile(`^[!-~]{1,128}$`), "is not the name of a claim: at most 128 printable characters, no spaces"},
+	"ntp":           {regexp.MustCompile(`^[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?$|^\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?$`), "is not a host, or a host and a port"},
 	"credential":    {regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`), "is not a name of letters, digits, dots, dashes and underscores"},
 }
 

@@ -59,6 +59,8 @@ func typeSchema(t reflect.Type, f field) schema {
 		return secretSchema(f)
 	case reflect.TypeFor[Span]():
 		return schema{"type": "string", "pattern": durationPattern + "|" + percentPattern}
+	case reflect.TypeFor[Rate]():
+		return schema{"type": "string", "pattern": ratePattern}
 	case reflect.TypeFor[uint32]():
 		return schema{"type": "integer", "minimum": 0, "maximum": maxUID}
 	}
