@@ -160,7 +160,7 @@ func reserved(r rune) bool {
 // Replace decides who is first.
 func (is *Issuer) redeem(ctx context.Context, c *call, doc store.Document, d codeData) (answer, *refusal) {
 	e := entitlement{
-		client: d.Client, subject: d.Subject, audience: d.Audience, jti: newJTI(), signedIn: d.AuthTime, nonce: d.Nonce,
+		client: d.Client, subject: d.Subject, audience: d.Audience, jti: is.newID(), signedIn: d.AuthTime, nonce: d.Nonce,
 		scopes: slices.DeleteFunc(slices.Clone(d.Scopes), func(s string) bool { return !c.client.has(s) }),
 	}
 	d.Scopes = e.scopes

@@ -54,6 +54,7 @@ type Config struct {
 	Clients   Clients
 	Users     Users // nil: nobody can sign in, and sessions depend on no user
 	Lifetimes Lifetimes
+	Node      token.Node // stands in the id of each token; empty: it names no node
 	Hooks     Hooks
 	Log       *slog.Logger     // default slog.Default()
 	Now       func() time.Time // default time.Now; read once per request

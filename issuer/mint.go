@@ -73,7 +73,7 @@ func (is *Issuer) mint(e entitlement, now, end time.Time) (answer, error) {
 		return answer{}, err
 	}
 	if e.jti == "" {
-		e.jti = newJTI()
+		e.jti = is.newID()
 	}
 	access := accessClaims{
 		Issuer: is.cfg.URL, Subject: e.subject, Audience: e.audience, ClientID: e.client,
@@ -102,6 +102,9 @@ func sign(signer token.Signer, typ string, claims any) (string, error) {
 	}
 	return signer.Sign(typ, payload)
 }
+
+// newID is the id of a new token: 128 random bits, and which node made it.
+func (is *Issuer) newID() string { return is.cfg.Node.ID(newJTI()) }
 
 // newJTI returns 128 random bits.
 func newJTI() string {
