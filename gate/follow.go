@@ -2,7 +2,6 @@ package gate
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/longcase/longcase/clientauth"
 	"github.com/longcase/longcase/token"
 )
 
@@ -37,7 +37,6 @@ type follower struct {
 
 const (
 	defaultIdle   = 6 * time.Second // three missed heartbeats
-	assertionLife = time.Minute
 	headersWithin = 5 * time.Second
 )
 
@@ -191,53 +190,31 @@ func (f *follower) open(ctx context.Context) (*http.Response, error) {
 	return resp, nil
 }
 
-// request authenticates by Basic (RFC 6749 section 2.3.1), or by an assertion
-// in a form.
+// request asks by GET where the proof is in the header, else with a form.
 func (f *follower) request(ctx context.Context) (*http.Request, error) {
-	if f.cfg.Key != nil {
-		return f.formRequest(ctx)
+	client, header, form := f.cfg.client(), http.Header{}, url.Values{}
+	if err := client.Dress(header, form, f.cfg.Now()); err != nil {
+		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.cfg.URL, nil)
+	method := http.MethodGet
+	if client.InForm() {
+		method = http.MethodPost
+		header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if f.cursor != "" {
+			form.Set("since", f.cursor)
+		}
+	} else if f.cursor != "" {
+		header.Set("Last-Event-ID", f.cursor)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, f.cfg.URL, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
 	}
-	req.SetBasicAuth(url.QueryEscape(f.cfg.ClientID), url.QueryEscape(f.cfg.Secret))
-	if f.cursor != "" {
-		req.Header.Set("Last-Event-ID", f.cursor)
-	}
+	req.Header = header
 	return req, nil
 }
 
-func (f *follower) formRequest(ctx context.Context) (*http.Request, error) {
-	assertion, err := f.assertion()
-	if err != nil {
-		return nil, err
-	}
-	form := url.Values{
-		"client_id":             {f.cfg.ClientID},
-		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
-		"client_assertion":      {assertion},
-	}
-	if f.cursor != "" {
-		form.Set("since", f.cursor)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.cfg.URL, strings.NewReader(form.Encode()))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	return req, nil
-}
-
-// assertion is a client's JWT of RFC 7523 section 3, for one use.
-func (f *follower) assertion() (string, error) {
-	now := f.cfg.Now()
-	claims, err := json.Marshal(map[string]any{
-		"iss": f.cfg.ClientID, "sub": f.cfg.ClientID, "aud": f.cfg.Issuer,
-		"jti": rand.Text(), "iat": now.Unix(), "exp": now.Add(assertionLife).Unix(),
-	})
-	if err != nil {
-		return "", err
-	}
-	return f.cfg.Key.Sign("JWT", claims)
+// client is how the follower proves itself.
+func (cfg Follow) client() clientauth.Config {
+	return clientauth.Config{ClientID: cfg.ClientID, Secret: cfg.Secret, Key: cfg.Key, Audience: cfg.Issuer}
 }

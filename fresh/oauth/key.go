@@ -4,47 +4,12 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/rsa"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
-	"time"
 
 	"github.com/longcase/longcase/token"
 )
-
-// assertionLife is how long a client assertion lives: it is used at once.
-const assertionLife = time.Minute
-
-// assertionOf is what a client's assertion says.
-type assertionOf struct {
-	client, keyID, issuer string
-	algorithms            []string // that the issuer takes
-	key                   crypto.Signer
-}
-
-// assert makes the client's assertion (RFC 7523 section 3): for the issuer
-// alone, to be used once, at once.
-func assert(a assertionOf, now time.Time) (string, error) {
-	alg, err := Algorithm(a.key, a.algorithms)
-	if err != nil {
-		return "", err
-	}
-	signer, err := token.NewSigner(a.keyID, alg, a.key)
-	if err != nil {
-		return "", fmt.Errorf("oauth: the client's key: %w", err)
-	}
-	claims, err := json.Marshal(map[string]any{
-		"iss": a.client, "sub": a.client, "aud": a.issuer, "jti": rand.Text(),
-		"iat": now.Unix(), "exp": now.Add(assertionLife).Unix(),
-	})
-	if err != nil {
-		return "", err
-	}
-	return signer.Sign("JWT", claims)
-}
 
 // Algorithm is what a client's key signs assertions with, where the service
 // lists the supported ones (nil: it does not say). RSA leaves a choice: RS256,

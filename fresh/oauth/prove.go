@@ -7,64 +7,74 @@ import (
 	"slices"
 	"time"
 
+	"github.com/longcase/longcase/clientauth"
 	"github.com/longcase/longcase/discovery"
 	"github.com/longcase/longcase/fresh"
+	"github.com/longcase/longcase/token"
 )
 
 // proof is what shows the service who the client is.
 type proof struct {
-	form   url.Values   // to be added
-	basic  string       // the secret of client_secret_basic
+	header http.Header
+	form   url.Values
+	secret string       // that no error may repeat
 	mutual bool         // http holds a certificate
 	http   *http.Client // to ask through
 }
 
-// prove makes the client's proof (RFC 6749 section 2.3, RFC 7523, RFC 8705) from
-// the secret, key or certificate as it is now.
+// prove makes the client's proof from the secret, key or certificate as it is
+// now. A certificate's client says its name alone (RFC 8705 section 2).
 func (s *service) prove(m discovery.Document, now time.Time) (proof, error) {
-	p := proof{form: url.Values{}, http: s.cfg.HTTP}
+	p := proof{header: http.Header{}, form: url.Values{}, http: s.cfg.HTTP}
+	client := clientauth.Config{ClientID: s.cfg.Client, Audience: m.Issuer}
 	var err error
 	switch {
 	case s.cfg.Secret != nil:
-		err = p.secret(s.cfg, m)
+		err = s.cfg.readSecret(m, &client)
 	case s.cfg.Key != nil:
-		err = p.assertion(s.cfg, m, now)
+		err = s.cfg.readKey(m, &client)
 	case s.cfg.Certificate != nil:
 		err = p.certificate(s.cfg)
 	}
-	if p.basic == "" {
-		set(p.form, "client_id", s.cfg.Client)
+	if err != nil {
+		return p, err
 	}
-	return p, err
+	p.secret = client.Secret
+	if err := client.Dress(p.header, p.form, now); err != nil {
+		return p, fresh.Fail(fresh.Misconfigured, "%s", err)
+	}
+	return p, nil
 }
 
-func (p *proof) secret(cfg Config, m discovery.Document) error {
-	const post = "client_secret_post"
-	secret, err := cfg.Secret()
+func (c Config) readSecret(m discovery.Document, client *clientauth.Config) error {
+	secret, err := c.Secret()
 	switch {
 	case err != nil:
 		return unreadable("secret", err)
 	case secret == "":
 		return fresh.Fail(fresh.Misconfigured, "the client's secret is empty")
-	case cfg.SecretInForm, slices.Contains(m.Methods, post) && !slices.Contains(m.Methods, "client_secret_basic"):
-		p.form.Set("client_secret", secret)
-	default:
-		p.basic = secret
+	}
+	client.Secret, client.Method = secret, clientauth.Basic
+	if c.SecretInForm || slices.Contains(m.Methods, string(clientauth.Post)) && !slices.Contains(m.Methods, string(clientauth.Basic)) {
+		client.Method = clientauth.Post
 	}
 	return nil
 }
 
-func (p *proof) assertion(cfg Config, m discovery.Document, now time.Time) error {
-	key, err := cfg.Key()
+func (c Config) readKey(m discovery.Document, client *clientauth.Config) error {
+	key, err := c.Key()
 	if err != nil {
 		return unreadable("key", err)
 	}
-	assertion, err := assert(assertionOf{cfg.Client, cfg.KeyID, m.Issuer, m.Algorithms, key}, now)
+	alg, err := Algorithm(key, m.Algorithms)
 	if err != nil {
 		return fresh.Fail(fresh.Misconfigured, "%s", err)
 	}
-	p.form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
-	p.form.Set("client_assertion", assertion)
+	signer, err := token.NewSigner(c.KeyID, alg, key)
+	if err != nil {
+		return fresh.Fail(fresh.Misconfigured, "the client's key: %s", err)
+	}
+	client.Key = &signer
 	return nil
 }
 

@@ -86,17 +86,15 @@ func (s *service) prepare(ctx context.Context, at func(discovery.Document) strin
 		m = mutual(m)
 	}
 	maps.Copy(form, p.form)
-	q := &request{http: p.http, secrets: append(secretsOf(form), p.basic)}
+	q := &request{http: p.http, secrets: append(secretsOf(form), p.secret)}
 	q.Request, err = http.NewRequestWithContext(ctx, http.MethodPost, at(m), strings.NewReader(form.Encode()))
 	if err != nil || at(m) == "" {
 		return nil, fresh.Fail(fresh.Misconfigured, "%s names no such endpoint: %s", theService, s.cfg.Issuer)
 	}
+	q.Header = p.header
+	q.secrets = append(q.secrets, strings.TrimPrefix(q.Header.Get("Authorization"), "Basic "))
 	q.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	q.Header.Set("Accept", "application/json")
-	if p.basic != "" {
-		q.SetBasicAuth(url.QueryEscape(s.cfg.Client), url.QueryEscape(p.basic))
-		q.secrets = append(q.secrets, strings.TrimPrefix(q.Header.Get("Authorization"), "Basic "))
-	}
 	return q, nil
 }
 
