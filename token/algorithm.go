@@ -24,6 +24,7 @@ type Key struct {
 	id  string
 	alg Algorithm
 	pub crypto.PublicKey // *ecdsa.PublicKey, *rsa.PublicKey, ed25519.PublicKey or *secret (HS256)
+	sum *[32]byte        // SHA-256 of the key's material; by a pointer, so that no print shows it
 }
 
 // secret is an HS256 key. It is held by a pointer, so that printing a Key, or
@@ -42,4 +43,23 @@ func (k Key) Public() crypto.PublicKey {
 		return nil
 	}
 	return k.pub
+}
+
+// Equal reports whether k and other verify the same signatures: the same
+// material for the same algorithm. Their ids do not matter. A zero Key equals
+// none.
+func (k Key) Equal(other Key) bool {
+	return k.alg != "" && k.alg == other.alg && (k.sum == other.sum || *k.sum == *other.sum)
+}
+
+// In reports whether k is in keys: the same material, algorithm and id. Where
+// keys hold its material twice the first one counts, for that is the one a
+// signature would be said to match.
+func (k Key) In(keys []Key) bool {
+	for _, other := range keys {
+		if k.Equal(other) {
+			return k.id == other.id
+		}
+	}
+	return false
 }

@@ -25,10 +25,15 @@ type Claims struct {
 	Raw       []byte       // the payload as it was signed: one JSON object
 }
 
-// Confirmation binds a token to a key. The zero value binds nothing.
+// Confirmation binds a token to a key: to all that it names at once. The zero
+// value binds nothing.
 type Confirmation struct {
 	JKT string // "jkt": RFC 7638 thumbprint of the DPoP key, RFC 9449 section 6.1
 	X5T string // "x5t#S256": certificate hash, RFC 8705 section 3.1
+	// Other is the name of a member that stands for a method not understood here
+	// ("kid", "jwk", "jwe", "jku" of RFC 7800, or a newer one): a token that has
+	// one is bound to what nobody here can check.
+	Other string
 }
 
 // Window is when the token may be used.

@@ -20,7 +20,7 @@ func TestClaims(t *testing.T) {
 	want := token.Claims{
 		Issuer: "https://a.test", Subject: "sub", Audience: []string{"b", "c"}, ClientID: "c1", ID: "j", Session: "s1",
 		Scope: "x y", IssuedAt: at(1700000000), NotBefore: at(1699999990), Expires: at(1700000300),
-		AuthTime: at(1699990000), Confirm: token.Confirmation{JKT: "thumb", X5T: "cert"}, Raw: []byte(payload),
+		AuthTime: at(1699990000), Confirm: token.Confirmation{JKT: "thumb", X5T: "cert", Other: "kid"}, Raw: []byte(payload),
 	}
 	got, err := check(signed(hs, payload), hs256(t))
 	if err != nil {
@@ -71,6 +71,35 @@ func TestMemberIsWhatWasSigned(t *testing.T) {
 	}
 	if got, ok := (token.Claims{}).Member("n"); ok {
 		t.Errorf("Member of no claims = %s", got)
+	}
+}
+
+func TestClaimsLackWhatIsAbsentOrEmpty(t *testing.T) {
+	c, err := token.ReadClaims([]byte(`{"null":null,"text":"","list":[ ],"object":{\n},"no":false,"zero":0,"blank":" ","a":[null],"b":{"":""},"\u0063":"x"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := []string{"null", "no", "text", "zero", "list", "blank", "object", "a", "b", "c", "absent", ""}
+	if got, want := c.Lacks(asked), []string{"null", "text", "list", "object", "absent", ""}; !slices.Equal(got, want) {
+		t.Errorf("Lacks = %q, want %q", got, want)
+	}
+	if got := (token.Claims{}).Lacks([]string{"sub"}); !slices.Equal(got, []string{"sub"}) {
+		t.Errorf("no claims lack %q", got)
+	}
+	if got := c.Lacks(nil); len(got) != 0 {
+		t.Errorf("of nothing %q is lacking", got)
+	}
+}
+
+func TestReadClaimsKeepsItsOwnCopy(t *testing.T) {
+	data := []byte(`{"iss":"a","exp":1}`)
+	c, err := token.ReadClaims(data)
+	clear(data)
+	if err != nil || c.Issuer != "a" || string(c.Raw) != `{"iss":"a","exp":1}` {
+		t.Errorf("ReadClaims = %+v, %v", c, err)
+	}
+	if _, err := token.ReadClaims([]byte(`{"exp":1,"Exp":2}`)); !errors.Is(err, token.Malformed) {
+		t.Errorf("two readings: %v", err)
 	}
 }
 
@@ -140,6 +169,10 @@ func TestClaimsRefuses(t *testing.T) {
 		{"cnf string", `{"cnf":"a"}`, token.Malformed},
 		{"cnf null", `{"cnf":null}`, token.Malformed},
 		{"cnf jkt number", `{"cnf":{"jkt":1}}`, token.Malformed},
+		{"cnf jkt empty", `{"cnf":{"jkt":""}}`, token.Malformed},
+		{"cnf x5t#S256 empty", `{"cnf":{"jkt":"a","x5t#S256":""}}`, token.Malformed},
+		{"cnf empty", `{"cnf":{}}`, token.Malformed},
+		{"cnf member without a name", `{"cnf":{"":1}}`, token.Malformed},
 		{"cnf jkt twice", `{"cnf":{"jkt":"a","jkt":"b"}}`, token.Malformed},
 		{"aud null", `{"aud":null}`, token.Malformed},
 		{"aud number", `{"aud":1}`, token.Malformed},

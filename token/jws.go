@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// maxSize is how many bytes a token may have.
-const maxSize = 16384
+// MaxSize is how many bytes a token may have.
+const MaxSize = 16384
 
 // JWS is a token in its compact serialization (RFC 7515 section 7.1), taken
 // apart. Nothing in it is to be believed before Verify has returned nil.
@@ -27,8 +27,8 @@ type JWS struct {
 // here would honour them; "jku", "jwk", "x5u" and "x5c" are ignored. The error
 // is an *Error with TooLarge, Malformed or BadAlgorithm.
 func Parse(raw string) (JWS, error) {
-	if len(raw) > maxSize {
-		return JWS{}, Refuse(TooLarge, "token has %d bytes, %d are the most", len(raw), maxSize)
+	if len(raw) > MaxSize {
+		return JWS{}, Refuse(TooLarge, "token has %d bytes, %d are the most", len(raw), MaxSize)
 	}
 	head, payload, sig, err := split(raw)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -49,7 +50,27 @@ func NewKey(id string, alg Algorithm, pub any) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("token: key %.40q for %.40q: %w", id, string(alg), err)
 	}
-	return Key{id: id, alg: alg, pub: pub}, nil
+	sum, err := sumOf(pub)
+	if err != nil {
+		return Key{}, fmt.Errorf("token: key %.40q for %.40q: %w", id, string(alg), err)
+	}
+	return Key{id: id, alg: alg, pub: pub, sum: &sum}, nil
+}
+
+// sumOf hashes what a key is made of.
+func sumOf(pub any) ([sha256.Size]byte, error) {
+	switch k := pub.(type) {
+	case *ecdsa.PublicKey:
+		point, err := k.Bytes() // the length tells the curve
+		return sha256.Sum256(point), err
+	case *rsa.PublicKey:
+		return sha256.Sum256(binary.BigEndian.AppendUint32(k.N.Bytes(), uint32(k.E))), nil
+	case ed25519.PublicKey:
+		return sha256.Sum256(k), nil
+	case *secret:
+		return sha256.Sum256(k.bytes), nil
+	}
+	return [sha256.Size]byte{}, errors.New("the key is of no type known here")
 }
 
 func checkECDSA(pub any, curve elliptic.Curve) error {

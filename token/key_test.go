@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"crypto/sha256"
 	"fmt"
 	"math/big"
 	"strings"
@@ -87,7 +88,8 @@ func TestPrintingShowsNoSecret(t *testing.T) {
 	for _, v := range []any{hs, hs.Key(), &hs, holder{hs}, &holder{hs}, ed, &ed, holder{ed}} {
 		for _, form := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			shown := fmt.Sprintf(form, v)
-			for _, hidden := range [][]byte{secret(), seed} {
+			sum := sha256.Sum256(secret())
+			for _, hidden := range [][]byte{secret(), seed, sum[:]} {
 				if strings.Contains(shown, strings.TrimLeft(strings.Trim(fmt.Sprintf(form, hidden), "[]{}"), "byte{")) {
 					t.Errorf("%s of %T shows the secret: %s", form, v, shown)
 				}
@@ -128,5 +130,50 @@ func TestFingerprints(t *testing.T) {
 	}
 	if f := token.Fingerprint(signers()[token.HS256].Key()); len(f) != len("SHA256:0000…") {
 		t.Errorf("the fingerprint %q of a secret would confirm a guess", f)
+	}
+}
+
+func TestKeysAreEqualByMaterialAndAlgorithm(t *testing.T) {
+	rsaPub := signers()[token.RS256].Key().Public()
+	again := func(id string, alg token.Algorithm) token.Key { return must(token.NewKey(id, alg, rsaPub)) }
+	a := again("a", token.RS256)
+	stranger := must(token.NewKey("a", token.RS256, &rsa.PublicKey{N: odd(2048), E: 65537}))
+	tests := []struct {
+		name      string
+		keys      []token.Key
+		equal, in bool
+	}{
+		{"itself", []token.Key{a}, true, true},
+		{"parsed again", []token.Key{again("a", token.RS256)}, true, true},
+		{"another id", []token.Key{again("b", token.RS256)}, true, false},
+		{"another id first", []token.Key{again("b", token.RS256), a}, true, false},
+		{"another algorithm", []token.Key{again("a", token.PS256)}, false, false},
+		{"another key under the id", []token.Key{stranger}, false, false},
+		{"behind another key", []token.Key{stranger, a}, false, true},
+		{"the zero key", []token.Key{{}}, false, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := a.Equal(tt.keys[0]); got != tt.equal {
+				t.Errorf("Equal = %v", got)
+			}
+			if got := a.In(tt.keys); got != tt.in {
+				t.Errorf("In = %v", got)
+			}
+		})
+	}
+	if zero := (token.Key{}); zero.Equal(zero) || zero.In([]token.Key{{}}) {
+		t.Error("the zero key equals one")
+	}
+	exponent := must(token.NewKey("a", token.RS256, &rsa.PublicKey{N: rsaPub.(*rsa.PublicKey).N, E: 3}))
+	if a.Equal(exponent) {
+		t.Error("the exponent does not count")
+	}
+	for _, alg := range algorithms() {
+		for _, other := range algorithms() {
+			if signers()[alg].Key().Equal(signers()[other].Key()) != (alg == other) {
+				t.Errorf("%s equals %s", alg, other)
+			}
+		}
 	}
 }

@@ -22,6 +22,57 @@ func (j JWS) Claims() (Claims, error) {
 	return c, nil
 }
 
+// ReadClaims reads claims that came without a signature of their own, such as
+// the answer of an introspection (RFC 7662 section 2.2), by the rules of
+// JWS.Claims. data is one JSON object, and kept as Raw.
+func ReadClaims(data []byte) (Claims, error) {
+	c, err := readClaims(string(data))
+	if err != nil {
+		return Claims{}, err
+	}
+	c.Raw = slices.Clone(data)
+	return c, nil
+}
+
+// Lacks returns those of required that are not top-level members of Raw, or are
+// empty: null, "", [] or {}. False and 0 are values like any other.
+func (c Claims) Lacks(required []string) []string {
+	lacking := slices.Clone(required)
+	s, err := scan("payload", string(c.Raw))
+	if err != nil || s.open('{') != nil {
+		return lacking
+	}
+	var seen names
+	for {
+		name, ok, err := s.member(&seen)
+		if !ok || err != nil {
+			return lacking
+		}
+		filled, err := s.filled()
+		if err != nil {
+			return lacking
+		}
+		if filled {
+			lacking = slices.DeleteFunc(lacking, func(n string) bool { return n == name })
+		}
+	}
+}
+
+// filled reads a value and reports whether it is more than null, "", [] or {}.
+func (s *scanner) filled() (bool, error) {
+	first, begin := s.peek(), s.at
+	if err := s.skip(); err != nil {
+		return false, err
+	}
+	switch first {
+	case 'n':
+		return false, nil
+	case '"', '[', '{':
+		return strings.Trim(s.src[begin+1:s.at-1], " \t\r\n") != "" || first == '"' && s.at-begin > 2, nil
+	}
+	return true, nil
+}
+
 // Member returns the value of a top-level member of Raw as it was signed.
 func (c Claims) Member(name string) (json.RawMessage, bool) {
 	s, err := scan("payload", string(c.Raw))
@@ -166,8 +217,8 @@ func (s *scanner) audience() ([]string, error) {
 	return list, nil
 }
 
-// confirmation reads "cnf" (RFC 7800); methods other than jkt and x5t#S256 are
-// left to Raw.
+// confirmation reads "cnf" (RFC 7800). A method other than jkt and x5t#S256 is
+// told, so that nobody takes the token for one that is bound to nothing.
 func (s *scanner) confirmation(c *Confirmation) error {
 	if err := s.open('{'); err != nil {
 		return err
@@ -175,23 +226,42 @@ func (s *scanner) confirmation(c *Confirmation) error {
 	var seen names
 	for {
 		name, ok, err := s.member(&seen)
-		if !ok || err != nil {
-			return err
-		}
-		switch {
-		case name == "jkt":
-			c.JKT, err = s.stringOf(name)
-		case name == "x5t#S256":
-			c.X5T, err = s.stringOf(name)
-		case strings.EqualFold(name, "jkt") || strings.EqualFold(name, "x5t#S256"):
-			err = Refuse(Malformed, "payload: cnf member %.40q differs from a registered one only by case", name)
-		default:
-			err = s.skip()
-		}
 		if err != nil {
 			return err
 		}
+		if !ok {
+			break
+		}
+		if err := s.method(c, name); err != nil {
+			return err
+		}
 	}
+	if *c == (Confirmation{}) {
+		return Refuse(Malformed, "payload: cnf names no key")
+	}
+	return nil
+}
+
+// method reads one member of "cnf".
+func (s *scanner) method(c *Confirmation, name string) (err error) {
+	field := &c.JKT
+	switch {
+	case name == "jkt":
+	case name == "x5t#S256":
+		field = &c.X5T
+	case strings.EqualFold(name, "jkt") || strings.EqualFold(name, "x5t#S256"):
+		return Refuse(Malformed, "payload: cnf member %.40q differs from a registered one only by case", name)
+	case name == "":
+		return Refuse(Malformed, "payload: cnf has a member without a name")
+	default:
+		c.Other = name
+		return s.skip()
+	}
+	*field, err = s.stringOf(name)
+	if err == nil && *field == "" {
+		err = Refuse(Malformed, "payload: cnf member %q is empty", name)
+	}
+	return err
 }
 
 // lastSecond is the last second of the year 9999, beyond which RFC 3339 cannot

@@ -96,8 +96,8 @@ func (s Signer) Sign(typ string, claims []byte) (string, error) {
 		return "", fmt.Errorf("token: sign with key %.80q: %w", s.key.id, err)
 	}
 	out = enc.AppendEncode(append(out, '.'), sig)
-	if len(out) > maxSize {
-		return "", Refuse(TooLarge, "token would have %d bytes, %d are the most", len(out), maxSize)
+	if len(out) > MaxSize {
+		return "", Refuse(TooLarge, "token would have %d bytes, %d are the most", len(out), MaxSize)
 	}
 	return string(out), nil
 }

@@ -26,6 +26,7 @@ const (
 type Verifier struct {
 	issuers map[string][]policy
 	ended   func(kid string, c *token.Claims, now time.Time) error
+	first   func(ctx context.Context, kind, key string, end time.Time) (bool, error)
 }
 
 // policy is an Issuer with its defaults filled in.
@@ -34,7 +35,7 @@ type policy struct{ Issuer }
 // New checks cfg and returns a Verifier. The error names every field that is
 // wrong, not only the first.
 func New(cfg Config) (*Verifier, error) {
-	v := &Verifier{issuers: make(map[string][]policy), ended: cfg.Ended}
+	v := &Verifier{issuers: make(map[string][]policy), ended: cfg.Ended, first: cfg.First}
 	var wrong []error
 	if len(cfg.Issuers) == 0 {
 		wrong = append(wrong, errors.New("verify: issuers: name at least one"))
@@ -75,6 +76,7 @@ func (is Issuer) withDefaults() Issuer {
 		is.Algorithms = []token.Algorithm{token.ES256, token.ES384, token.RS256, token.PS256, token.EdDSA}
 	}
 	is.Algorithms = slices.Clone(is.Algorithms)
+	is.Required = slices.Clone(is.Required)
 	switch is.Leeway {
 	case 0:
 		is.Leeway = DefaultLeeway
@@ -118,6 +120,9 @@ func (is Issuer) check() []error {
 	}
 	if is.SubjectFrom != "" && (is.SubjectFrom != "aud" || is.Profile != JWT) {
 		add("SubjectFrom: %q: only \"aud\", and only with profile %q", is.SubjectFrom, JWT)
+	}
+	if err := checkRequired(is.Required); err != nil {
+		add("Required: %w", err)
 	}
 	if is.Keys == nil {
 		add("Keys: required")
@@ -179,6 +184,24 @@ func checkAlgorithms(algs []token.Algorithm) error {
 		}
 		if slices.Contains(algs[:i], alg) {
 			return fmt.Errorf("%s is named twice", alg)
+		}
+	}
+	return nil
+}
+
+// maxRequired is how many further claims a policy may demand.
+const maxRequired = 32
+
+func checkRequired(names []string) error {
+	if len(names) > maxRequired {
+		return fmt.Errorf("%d names; at most %d", len(names), maxRequired)
+	}
+	for i, name := range names {
+		if err := checkName(name); err != nil {
+			return fmt.Errorf("[%d]: %w", i, err)
+		}
+		if slices.Contains(names[:i], name) {
+			return fmt.Errorf("%q is named twice", name)
 		}
 	}
 	return nil

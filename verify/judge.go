@@ -53,7 +53,7 @@ func (v *Verifier) judge(ctx context.Context, raw string, need Need, now time.Ti
 		return err
 	}
 	out.Claims, out.KeyID = c, key.ID()
-	return v.checkClaims(p, j, need, now, out)
+	return v.checkClaims(ctx, p, j, need, now, out)
 }
 
 // choose returns the policy for the issuer the token claims: the one for the
@@ -130,12 +130,12 @@ func badSignature(alg token.Algorithm, keys []token.Key) error {
 }
 
 // checkClaims judges a token whose signature holds.
-func (v *Verifier) checkClaims(p *policy, j token.JWS, need Need, now time.Time, out *Verdict) error {
+func (v *Verifier) checkClaims(ctx context.Context, p *policy, j token.JWS, need Need, now time.Time, out *Verdict) error {
 	c := &out.Claims
 	if err := p.checkType(j.Type()); err != nil {
 		return err
 	}
-	if err := p.checkPresent(c); err != nil {
+	if err := p.checkPresent(c, need); err != nil {
 		return err
 	}
 	if err := p.checkAudienceOf(c, need); err != nil {
@@ -150,10 +150,13 @@ func (v *Verifier) checkClaims(p *policy, j token.JWS, need Need, now time.Time,
 	if err := checkNeed(c, need); err != nil {
 		return err
 	}
-	if err := checkBinding(c); err != nil {
+	if err := checkBinding(c, need, now); err != nil {
 		return err
 	}
-	return v.checkEnded(out.KeyID, c, now)
+	if err := v.checkEnded(out.KeyID, c, now); err != nil {
+		return err
+	}
+	return v.checkOnce(ctx, c, need)
 }
 
 // checkType compares "typ" (RFC 9068 section 4, RFC 8725 section 3.11).
@@ -173,26 +176,31 @@ func (p *policy) checkType(typ string) error {
 	return token.Refuse(token.WrongType, "typ is %q; it must be %s", clip(typ), want)
 }
 
-// checkPresent names every required claim that is absent or empty. "iss" was
-// seen before.
-func (p *policy) checkPresent(c *token.Claims) error {
-	if c.Subject != "" && c.Audience != nil && !c.Expires.IsZero() &&
+// checkPresent names every required claim that is absent or empty: those of the
+// profile, the policy's Required, and "jti" where the token is to be used once.
+// "iss" was seen before.
+func (p *policy) checkPresent(c *token.Claims, need Need) error {
+	if c.Subject != "" && c.Audience != nil && !c.Expires.IsZero() && (c.ID != "" || !need.Once) && len(p.Required) == 0 &&
 		(p.Profile == JWT || !c.IssuedAt.IsZero() && c.ID != "" && c.ClientID != "") {
 		return nil
 	}
 	var absent []string
-	need := func(name string, missing bool) {
-		if missing {
+	missing := func(name string, is bool) {
+		if is {
 			absent = append(absent, name)
 		}
 	}
-	need("sub", c.Subject == "")
-	need("aud", c.Audience == nil)
-	need("exp", c.Expires.IsZero())
-	if p.Profile == RFC9068 {
-		need("iat", c.IssuedAt.IsZero())
-		need("jti", c.ID == "")
-		need("client_id", c.ClientID == "")
+	missing("sub", c.Subject == "")
+	missing("aud", c.Audience == nil)
+	missing("exp", c.Expires.IsZero())
+	missing("iat", c.IssuedAt.IsZero() && p.Profile == RFC9068)
+	missing("jti", c.ID == "" && (p.Profile == RFC9068 || need.Once))
+	missing("client_id", c.ClientID == "" && p.Profile == RFC9068)
+	for _, name := range c.Lacks(p.Required) {
+		missing(name, !slices.Contains(absent, name))
+	}
+	if len(absent) == 0 {
+		return nil
 	}
 	return token.Refuse(token.MissingClaim, "absent or empty: %s", strings.Join(absent, ", "))
 }
@@ -247,30 +255,16 @@ func checkNeed(c *token.Claims, need Need) error {
 	return nil
 }
 
-// checkBinding refuses a token that is bound to a key: as a mere bearer token it
-// must not pass (RFC 9449 section 7.2), and no proof can be shown here yet.
-func checkBinding(c *token.Claims) error {
-	if c.Confirm == (token.Confirmation{}) {
-		return nil
-	}
-	return token.Refuse(token.BindingMissing, "cnf binds the token to a key; it came without proof of that key")
-}
-
 // checkEnded asks for an early end. An error that is no refusal means that
 // nobody knows: refused.
 func (v *Verifier) checkEnded(kid string, c *token.Claims, now time.Time) error {
 	if v.ended == nil {
 		return nil
 	}
-	err := v.ended(kid, c, now)
-	if err == nil {
-		return nil
+	if err := v.ended(kid, c, now); err != nil {
+		return asRefusal(err, token.RevocationsStale)
 	}
-	var e *token.Error
-	if errors.As(err, &e) {
-		return e
-	}
-	return &token.Error{Reason: token.RevocationsStale, Err: err}
+	return nil
 }
 
 func listed(algs []token.Algorithm) string {

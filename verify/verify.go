@@ -46,7 +46,7 @@ type Issuer struct {
 	MaxLifetime time.Duration     // longest exp - iat; default 1 h, with JWT 24 h
 	SubjectFrom string            // "aud": the one audience is the user (incident 2); no Audience then; JWT only
 	Keys        Keys
-	Required    []string     // further claims that must be there and not be empty
+	Required    []string     // further claims that must be there and not be null, "", [] or {}
 	FollowSkew  bool         // leeway grows with the measured skew, up to MaxLeeway
 	Introspect  Introspector // asks the issuer instead of looking at keys (RFC 7662); Keys may be nil then
 }
