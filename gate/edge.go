@@ -2,55 +2,68 @@ package gate
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/longcase/longcase/token"
-	"github.com/longcase/longcase/verify"
 )
-
-// The edges, as Decision and the log name them.
-const (
-	edgeMiddleware = "middleware"
-	edgeVerify     = "verify"
-	edgeProxy      = "proxy"
-
-	EdgeGRPC     = "grpc"
-	EdgeExtAuthz = "ext_authz"
-)
-
-// anyRoute asks for nothing but a token that Issuers accept.
-func anyRoute() *route { return &route{} }
 
 // Middleware passes requests with an acceptable token to next and refuses the
 // others. With Routes the request's path chooses the route. What next sees is
 // the path that was judged, the claims in the context, and no X-Token header
-// that a client sent.
+// that a client sent. A CORS preflight comes without claims.
 func (g *Gate) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		now := g.cfg.Now()
-		rt := anyRoute()
-		if len(g.routes) > 0 {
-			var err error
-			if rt, r, err = g.locate(r); err != nil {
-				g.turnAway(w, r, edgeMiddleware, rt, unroutable(err))
-				return
-			}
-		}
-		v := g.judge(r, edgeMiddleware, rt, now)
-		if !v.Accepted() {
-			g.refuse(w, r, edgeMiddleware, rt, g.refusalOf(v, rt))
+		a := g.judge(r.Context(), g.requestOf(r, edgeMiddleware))
+		if !a.Allowed {
+			writeRefusal(w, r, &a)
 			return
 		}
-		next.ServeHTTP(w, admitted(r, &v.Claims))
+		if a.Claims == nil {
+			w = muted(w)
+		}
+		next.ServeHTTP(w, admitted(r, &a))
 	})
 }
 
-// admitted is r as the handler behind the gate sees it.
-func admitted(r *http.Request, c *token.Claims) *http.Request {
-	r = r.WithContext(context.WithValue(r.Context(), contextKey{}, c))
+// Handler answers /verify and proxies everything else by Routes.
+func (g *Gate) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == verifyPath || g.cfg.Forward == Envoy && strings.HasPrefix(r.URL.Path, verifyPath+"/") {
+			g.serveVerify(w, r)
+			return
+		}
+		g.serveProxy(w, r)
+	})
+}
+
+// requestOf is r as it is judged at an edge that it itself came to.
+func (g *Gate) requestOf(r *http.Request, edge string) *Request {
+	q := &Request{
+		Edge: edge, Method: r.Method, Target: r.URL.EscapedPath(), Scheme: "http", Host: r.Host,
+		Header: r.Header, Peer: r.RemoteAddr, bodied: r.ContentLength != 0,
+	}
+	if r.TLS != nil {
+		q.Scheme = "https"
+		if len(r.TLS.PeerCertificates) > 0 {
+			q.Certificate = r.TLS.PeerCertificates[0].Raw
+		}
+	}
+	return q
+}
+
+// admitted is r as the handler behind the gate sees it: with the path that was
+// judged, the claims, and nobody else's word on who it is.
+func admitted(r *http.Request, a *Answer) *http.Request {
+	ctx := r.Context()
+	if a.Claims != nil {
+		ctx = context.WithValue(ctx, contextKey{}, a.Claims)
+	}
+	r = r.WithContext(ctx)
+	if a.path != "" && (a.path != r.URL.Path || r.URL.RawPath != "") {
+		u := *r.URL
+		u.Path, u.RawPath = a.path, ""
+		r.URL = &u
+	}
 	for name := range r.Header {
 		if isTokenHeader(name) {
 			r.Header = r.Header.Clone()
@@ -61,84 +74,30 @@ func admitted(r *http.Request, c *token.Claims) *http.Request {
 	return r
 }
 
-// Handler answers /verify and proxies everything else by Routes.
-func (g *Gate) Handler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == verifyPath {
-			g.serveVerify(w, r)
-			return
-		}
-		g.serveProxy(w, r)
-	})
+// writeRefusal says a over HTTP.
+func writeRefusal(w http.ResponseWriter, r *http.Request, a *Answer) {
+	hurryBody(w, r)
+	h := w.Header()
+	for name, values := range a.Header {
+		h[name] = values
+	}
+	w.WriteHeader(a.Status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(a.Body)
+	}
 }
 
-// locate finds the route of r, and returns r with the path that was judged in
-// its one canonical spelling.
-func (g *Gate) locate(r *http.Request) (*route, *http.Request, error) {
-	path, err := cleanPath(r.URL.EscapedPath())
-	if err != nil {
-		return anyRoute(), r, err
-	}
-	rt, err := g.routes.find(r.Method, path)
-	if err != nil {
-		if rt == nil {
-			rt = anyRoute()
-		}
-		return rt, r, err
-	}
-	u := *r.URL
-	u.Path, u.RawPath = path, ""
-	r = r.WithContext(r.Context())
-	r.URL = &u
-	return rt, r, nil
-}
+// bodyWithin is how long the rest of a body that nobody will read may take.
+const bodyWithin = time.Second
 
-// judge is the one judgement; every edge comes here.
-func (g *Gate) judge(r *http.Request, edge string, rt *route, now time.Time) verify.Verdict {
-	if g.cfg.Hooks.Decided == nil {
-		return g.verdict(r, rt, now)
+// hurryBody bounds the wait for a body that the answer does not depend on.
+// net/http reads up to 256 KiB of it before it writes the answer, to keep the
+// connection, and sets no deadline where the server has none: whoever sends no
+// body would hold a connection without a token. A writer without deadlines has
+// no such wait.
+func hurryBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength == 0 {
+		return
 	}
-	began := time.Now()
-	v := g.verdict(r, rt, now)
-	g.cfg.Hooks.Decided(Decision{Edge: edge, Route: rt.Path, Issuer: v.Claims.Issuer, Reason: string(v.Reason), Took: time.Since(began)})
-	return v
-}
-
-// turnAway refuses a request that no route takes, whatever its token.
-func (g *Gate) turnAway(w http.ResponseWriter, r *http.Request, edge string, rt *route, f refusal) {
-	if g.cfg.Hooks.Decided != nil {
-		g.cfg.Hooks.Decided(Decision{Edge: edge, Route: rt.Path, Reason: f.reason})
-	}
-	g.refuse(w, r, edge, rt, f)
-}
-
-func (g *Gate) verdict(r *http.Request, rt *route, now time.Time) verify.Verdict {
-	raw, err := bearer(r.Header)
-	if err != nil {
-		var e *token.Error
-		errors.As(err, &e)
-		return verify.Verdict{Reason: e.Reason, Detail: e.Detail}
-	}
-	return g.verifier.Verify(r.Context(), raw, rt.need, now)
-}
-
-// bearer takes the token from the one Authorization header (RFC 6750 section
-// 2.1). A token in the query or the body is not looked at.
-func bearer(h http.Header) (string, error) {
-	values := h["Authorization"]
-	if len(values) == 0 {
-		return "", token.Refuse(token.NoToken, "")
-	}
-	if len(values) > 1 {
-		return "", token.Refuse(token.Malformed, "%d Authorization headers; send one", len(values))
-	}
-	scheme, raw, _ := strings.Cut(values[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return "", token.Refuse(token.NoToken, "")
-	}
-	raw = strings.TrimLeft(raw, " ")
-	if raw == "" || strings.ContainsAny(raw, " \t,") {
-		return "", token.Refuse(token.Malformed, "Authorization must be: Bearer, a space, one token")
-	}
-	return raw, nil
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWithin))
 }

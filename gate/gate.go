@@ -85,46 +85,12 @@ type Hooks struct {
 	Audit      func(Record)    // after each decision
 }
 
-// Rates bound how often one client or one address may ask. Zero: no bound.
-type Rates struct {
-	Client  float64 // requests per second of one client_id, with bursts of a second's worth
-	Address float64 // requests per second of one address
-}
-
-// Record is one decision, for an audit log. It holds the token's id, never the
-// token.
-type Record struct {
-	Time    time.Time `json:"time"`
-	Edge    string    `json:"edge"`
-	Method  string    `json:"method,omitempty"`
-	Path    string    `json:"path,omitempty"`
-	Route   string    `json:"route,omitempty"`
-	Peer    string    `json:"peer,omitempty"`
-	Allowed bool      `json:"allowed"`
-	Reason  string    `json:"reason,omitempty"`
-	Detail  string    `json:"detail,omitempty"`
-	Issuer  string    `json:"issuer,omitempty"`
-	Subject string    `json:"subject,omitempty"`
-	Client  string    `json:"client,omitempty"`
-	TokenID string    `json:"token_id,omitempty"`
-	KeyID   string    `json:"kid,omitempty"`
-	Skew    *float64  `json:"skew_seconds,omitempty"`
-}
-
-// Decision is one judgement, for metrics.
-type Decision struct {
-	Edge   string        // "middleware", "verify", "proxy", "grpc" or "ext_authz"
-	Route  string        // Path of the route, empty without one
-	Issuer string        // empty until the signature held
-	Reason string        // empty: accepted; a token.Reason, "no_route" or "ambiguous_path"
-	Took   time.Duration // of the judgement alone
-}
-
 // Gate judges requests. Make one with New.
 type Gate struct {
 	cfg      Config
 	verifier *verify.Verifier
 	routes   routes
+	any      *route // asks for nothing but a token that Issuers accept
 	sources  []*remote.Source
 	index    *index // nil without a feed
 	upstream http.RoundTripper
@@ -135,7 +101,7 @@ type Gate struct {
 // The error names every field that is wrong, not only the first.
 func New(cfg Config) (*Gate, error) {
 	cfg = cfg.withDefaults()
-	g := &Gate{cfg: cfg, upstream: cfg.Transport}
+	g := &Gate{cfg: cfg, any: &route{}, upstream: cfg.Transport}
 	wrong := []error{cfg.check(), g.findKeys()}
 	if cfg.Revocations != nil {
 		g.index = newIndex(cfg.MaxRevocations, cfg.StaleAfter)

@@ -70,6 +70,11 @@ func pathOfURI(target string) (string, error) {
 	if strings.Contains(target, "#") {
 		return "", errAmbiguous
 	}
-	raw, _, _ := strings.Cut(target, "?")
-	return cleanPath(raw)
+	return cleanPath(pathOnly(target))
+}
+
+// pathOnly cuts off the query.
+func pathOnly(target string) string {
+	path, _, _ := strings.Cut(target, "?")
+	return path
 }

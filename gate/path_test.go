@@ -132,6 +132,7 @@ func TestForwardedRequestsAreJudgedByTheirRoute(t *testing.T) {
 		{"no method", nginx, "", "/orders/1", 403, "not_allowed"},
 	}
 	noRoute := map[Forward]int{Nginx: 403, Traefik: 404} // nginx makes 500 of a 404
+	ambiguous := map[Forward]int{Nginx: 403, Traefik: 400}
 	for _, f := range []Forward{Nginx, Traefik} {
 		h := forwardGate(t, key, f).Handler()
 		if got := do(h, forwarded(f, nginx, raw, "GET", "/orders")).StatusCode; got != noRoute[f] {
@@ -149,7 +150,8 @@ func TestForwardedRequestsAreJudgedByTheirRoute(t *testing.T) {
 			})
 		}
 		for _, uri := range ambiguousTargets {
-			if resp := do(h, forwarded(f, nginx, raw, "GET", uri)); resp.StatusCode != 403 {
+			resp := do(h, forwarded(f, nginx, raw, "GET", uri))
+			if resp.StatusCode != ambiguous[f] || resp.Header.Get("X-Token-Reason") != reasonAmbiguous {
 				t.Errorf("%s: %q: status %d", f, uri, resp.StatusCode)
 			}
 		}

@@ -1,13 +1,16 @@
 package gate
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
 
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
@@ -24,6 +27,8 @@ type refusal struct {
 	detail string
 	oauth  string // "error" of RFC 6750 section 3.1
 	scope  string // what insufficient_scope asks for
+	scheme string // of the challenge, where it is not the request's own
+	retry  time.Duration
 	skew   *float64
 	err    error         // for the log
 	claims *token.Claims // of a token whose signature held; for the log
@@ -38,14 +43,17 @@ const (
 )
 
 // refusalOf says a verdict in HTTP, by the table of reasons.
-func (g *Gate) refusalOf(v verify.Verdict, rt *route) refusal {
+func (g *Gate) refusalOf(v *verify.Verdict, o *outcome) *refusal {
 	m := v.Reason.Meaning()
-	f := refusal{status: m.Status, reason: string(v.Reason), title: m.Title, detail: v.Detail, oauth: m.OAuth, err: v.Err}
+	f := &refusal{status: m.Status, reason: string(v.Reason), title: m.Title, detail: v.Detail, oauth: m.OAuth, err: v.Err}
 	if f.detail == "" {
 		f.detail = m.Remedy
 	}
 	if v.Reason == token.InsufficientScope {
-		f.scope = strings.Join(rt.need.Scopes, " ")
+		f.scope = strings.Join(o.route.need.Scopes, " ")
+	}
+	if code := proofError(v.Err); code != "" {
+		f.oauth, f.scheme = code, schemeDPoP
 	}
 	f.skew = v.SkewSeconds()
 	if v.Claims.Issuer != "" {
@@ -55,59 +63,62 @@ func (g *Gate) refusalOf(v verify.Verdict, rt *route) refusal {
 }
 
 // unroutable says why no route was found.
-func unroutable(err error) refusal {
+func unroutable(err error) *refusal {
 	switch {
 	case errors.Is(err, errNoRoute):
-		return refusal{status: http.StatusNotFound, reason: reasonNoRoute, title: "no route has this path", detail: "check the path against the gate's routes"}
+		return &refusal{status: http.StatusNotFound, reason: reasonNoRoute, title: "no route has this path", detail: "check the path against the gate's routes"}
 	case errors.Is(err, errMethod):
 		return notAllowed(err.Error())
 	default:
-		return refusal{status: http.StatusBadRequest, reason: reasonAmbiguous, title: "path is ambiguous", detail: err.Error()}
+		return &refusal{status: http.StatusBadRequest, reason: reasonAmbiguous, title: "path is ambiguous", detail: err.Error()}
 	}
 }
 
-func notAllowed(detail string) refusal {
+func notAllowed(detail string) *refusal {
 	m := token.NotAllowed.Meaning()
-	return refusal{status: m.Status, reason: string(token.NotAllowed), title: m.Title, detail: detail}
+	return &refusal{status: m.Status, reason: string(token.NotAllowed), title: m.Title, detail: detail}
 }
 
-// refuse writes f and one line of log.
-func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, edge string, rt *route, f refusal) {
-	g.logRefusal(r, edge, rt, f)
-	hurryBody(w, r)
-	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("X-Token-Reason", f.reason)
+// refused is f as every edge says it.
+func (g *Gate) refused(o *outcome, f *refusal) Answer {
+	f.detail = bounded(f.detail)
+	h := http.Header{
+		"Cache-Control":  {"no-store"},
+		"Content-Type":   {"application/problem+json"},
+		"X-Token-Reason": {f.reason},
+	}
 	if f.status == http.StatusUnauthorized || f.status == http.StatusForbidden {
-		h.Set("WWW-Authenticate", g.challenge(rt, f))
+		h["Www-Authenticate"] = []string{g.challenge(o, f)}
 	}
-	if f.status == http.StatusServiceUnavailable {
-		h.Set("Retry-After", "5")
+	if f.oauth == useNonce {
+		h["Dpop-Nonce"] = []string{g.nonce(o.now)}
 	}
-	w.WriteHeader(f.status)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(f.problem())
+	switch {
+	case f.retry > 0:
+		h["Retry-After"] = []string{strconv.FormatInt(int64((f.retry+time.Second-1)/time.Second), 10)}
+	case f.status == http.StatusServiceUnavailable:
+		h["Retry-After"] = []string{"5"}
 	}
+	return Answer{Reason: f.reason, Detail: f.detail, Status: f.status, Header: h, Body: f.problem(), route: o.route}
 }
 
-// bodyWithin is how long the rest of a body that nobody will read may take.
-const bodyWithin = time.Second
+// maxDetail bounds a detail by the bytes it takes in the body, so that body and
+// challenge together fit the 4 KiB that nginx has for an answer's headers.
+const maxDetail = 1024
 
-// hurryBody bounds the wait for a body that the answer does not depend on.
-// net/http reads up to 256 KiB of it before it writes the answer, to keep the
-// connection, and sets no deadline where the server has none: whoever sends no
-// body would hold a connection without a token. A writer without deadlines has
-// no such wait.
-func hurryBody(w http.ResponseWriter, r *http.Request) {
-	if r.ContentLength == 0 {
-		return
+// bounded cuts what a detail has too much.
+func bounded(detail string) string {
+	size := 0
+	for i, r := range detail {
+		if size += len(asciiJSON(r)); size > maxDetail {
+			return detail[:i] + "…"
+		}
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWithin))
+	return detail
 }
 
-// problem is the body of RFC 9457.
-func (f refusal) problem() []byte {
+// problem is the body of RFC 9457: one line of ASCII.
+func (f *refusal) problem() []byte {
 	body, err := json.Marshal(struct {
 		Type   string   `json:"type"`
 		Title  string   `json:"title"`
@@ -117,25 +128,58 @@ func (f refusal) problem() []byte {
 		Skew   *float64 `json:"skew_seconds,omitempty"`
 	}{reasonsURL + f.reason, f.title, f.status, f.detail, f.reason, f.skew})
 	if err != nil {
-		return []byte("{}")
+		return []byte("{}\n")
 	}
-	return append(body, '\n')
+	line := make([]byte, 0, len(body)+1)
+	for _, r := range string(body) {
+		if r <= '~' {
+			line = append(line, byte(r))
+			continue
+		}
+		line = append(line, asciiJSON(r)...)
+	}
+	return append(line, '\n')
 }
 
-// challenge is the WWW-Authenticate of RFC 6750 section 3. A request without a
-// token gets no error code.
-func (g *Gate) challenge(rt *route, f refusal) string {
-	name := g.realm
-	if rt.need.Audience != "" {
-		name = rt.need.Audience
+// asciiJSON is r inside a string of JSON that holds ASCII only (RFC 8259 section
+// 7).
+func asciiJSON(r rune) string {
+	switch {
+	case r == '"' || r == '\\':
+		return "\\" + string(r)
+	case r >= ' ' && r <= '~' && r != '<' && r != '>' && r != '&':
+		return string(r)
+	case r > 0xffff:
+		high, low := utf16.EncodeRune(r)
+		return fmt.Sprintf(`\u%04x\u%04x`, high, low)
 	}
-	s := fmt.Sprintf(`Bearer realm="%s"`, quotable(name))
-	if f.oauth == "" {
-		return s
+	return fmt.Sprintf(`\u%04x`, r)
+}
+
+// useNonce is the error code that asks for a proof with a nonce (RFC 9449
+// section 9).
+const useNonce = "use_dpop_nonce"
+
+// challenge is the WWW-Authenticate of RFC 6750 section 3, or of RFC 9449 section
+// 7.1 where the route or the request is one of DPoP. A request without a token
+// gets no error code.
+func (g *Gate) challenge(o *outcome, f *refusal) string {
+	scheme, name := schemeBearer, g.realm
+	if o.scheme == schemeDPoP || f.scheme == schemeDPoP || o.route.need.Binding == verify.DPoP {
+		scheme = schemeDPoP
 	}
-	s += fmt.Sprintf(`, error="%s", error_description="%s"`, f.oauth, quotable(f.title+": "+f.detail))
+	if o.route.need.Audience != "" {
+		name = o.route.need.Audience
+	}
+	s := fmt.Sprintf(`%s realm="%s"`, scheme, quotable(clip(name)))
+	if f.oauth != "" {
+		s += fmt.Sprintf(`, error="%s", error_description="%s"`, f.oauth, quotable(f.title+": "+f.detail))
+	}
 	if f.scope != "" {
 		s += fmt.Sprintf(`, scope="%s"`, quotable(f.scope))
+	}
+	if scheme == schemeDPoP {
+		s += fmt.Sprintf(`, algs="%s"`, proofAlgorithms)
 	}
 	return s
 }
@@ -161,10 +205,14 @@ func realm(cfg Config) string {
 	return "longcase"
 }
 
-func (g *Gate) logRefusal(r *http.Request, edge string, rt *route, f refusal) {
+// logRefusal writes one line.
+func (g *Gate) logRefusal(ctx context.Context, r *Request, rt *route, f *refusal) {
 	attrs := []slog.Attr{
 		slog.String("reason", f.reason), slog.Int("status", f.status), slog.String("detail", f.detail),
-		slog.String("edge", edge), slog.String("route", rt.Path), slog.String("method", clip(r.Method)), slog.String("peer", r.RemoteAddr),
+		slog.String("edge", r.Edge), slog.String("route", rt.Path), slog.String("method", clip(r.Method)), slog.String("peer", clip(r.Peer)),
+	}
+	if ip, ok := g.client(r.Peer, r.Header); ok && g.trusts(r.Peer) {
+		attrs = append(attrs, slog.String("address", ip.String()))
 	}
 	if c := f.claims; c != nil {
 		attrs = append(attrs, slog.String("issuer", c.Issuer), slog.String("client", clip(c.ClientID)), slog.String("subject", clip(c.Subject)))
@@ -176,7 +224,7 @@ func (g *Gate) logRefusal(r *http.Request, edge string, rt *route, f refusal) {
 	if f.status >= http.StatusInternalServerError {
 		level = slog.LevelWarn
 	}
-	g.cfg.Log.LogAttrs(r.Context(), level, "refused", attrs...)
+	g.cfg.Log.LogAttrs(ctx, level, "refused", attrs...)
 }
 
 // clip bounds what a request can put into a line of log.
