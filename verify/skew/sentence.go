@@ -1,0 +1,151 @@
+package skew
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/longcase/longcase/token"
+)
+
+// agree is how near clocks are that agree: the likely error of an estimate.
+const agree = time.Second
+
+// Sentence says what is known of an issuer's clocks, for a refusal: "the clock
+// of at least one instance of the issuer is 20.4 to 21.2 s ahead of this host (4
+// tokens; Date header agrees); this host agrees with NTP within 0.1 s: check NTP
+// there". Empty where nothing is known.
+func (b *Book) Sentence(issuer string, now time.Time) string {
+	return b.sentence(issuer, b.instant(now))
+}
+
+func (b *Book) sentence(issuer string, at token.Instant) string {
+	e, ok := b.of(issuer, at)
+	if !ok {
+		return b.unknown(at)
+	}
+	c := e.Clocks[0]
+	said := "the clock of " + c.whose(len(e.Clocks)) + " " + c.distance() + c.witnesses()
+	if len(e.Clocks) > 1 {
+		o := e.Clocks[len(e.Clocks)-1]
+		said += ", that of " + o.other() + " " + o.distance()
+	}
+	host, known := b.hostNow(at)
+	return said + remedy(c, host, known)
+}
+
+// unknown says what is wrong with this host's clock while the issuer's is not
+// known.
+func (b *Book) unknown(at token.Instant) string {
+	host, known := b.hostNow(at)
+	if !known || host.within(agree) {
+		return ""
+	}
+	return host.says() + ": check NTP here"
+}
+
+// whose names the instance. Tokens never speak for all instances.
+func (c Clock) whose(clocks int) string {
+	switch {
+	case c.Node != "":
+		return "the issuer's instance " + c.Node
+	case clocks > 1 || c.Tokens > 0:
+		return "at least one instance of the issuer"
+	}
+	return "the issuer"
+}
+
+func (c Clock) other() string {
+	if c.Node != "" {
+		return "instance " + c.Node
+	}
+	return "another one"
+}
+
+// distance says how far a clock is from this host's: "is 20.4 to 21.2 s ahead of
+// this host".
+func (c Clock) distance() string {
+	low, high, where := c.Low, c.High, "ahead of"
+	switch {
+	case c.Skew().Abs() <= agree:
+		return "agrees with this host within " + upTo(max(low.Abs(), high.Abs()))
+	case c.likely():
+		return "is at least " + seconds(low) + " ahead of this host"
+	case c.Skew() < 0:
+		low, high, where = -high, -low, "behind"
+	}
+	return fmt.Sprintf("is %s to %s %s this host", strings.TrimSuffix(seconds(max(low, 0)), " s"), seconds(high), where)
+}
+
+// likely reports that only a few tokens prove that the clock is ahead.
+func (c Clock) likely() bool { return c.Dates == 0 && c.Tokens < enough }
+
+// witnesses counts those who say so: " (4 tokens; Date header agrees)".
+func (c Clock) witnesses() string {
+	switch {
+	case c.Tokens == 0:
+		return " (" + count(c.Dates, "Date header") + ")"
+	case c.Dates > 0:
+		return " (" + count(c.Tokens, "token") + "; Date header agrees)"
+	case c.High < 0:
+		return " (" + count(c.Tokens, "token") + ", unless all were first shown that late)"
+	}
+	return " (" + count(c.Tokens, "token") + ")"
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}
+
+// remedy says which of the two clocks is wrong.
+func remedy(c Clock, host Host, known bool) string {
+	skew := c.Skew()
+	apart := skew.Abs() > agree
+	said := ""
+	if known {
+		said = "; " + host.says()
+	}
+	switch {
+	case !known && !apart, known && !apart && host.within(agree):
+		return said
+	case !known, host.within(max(agree, skew.Abs()/4)):
+		return said + ": check NTP there"
+	case host.Unsynchronised && apart, (skew + host.Offset).Abs() > agree+host.Bound:
+		return said + ": check NTP here and there"
+	}
+	return said + ": check NTP here" // it alone explains the distance
+}
+
+// within reports whether this host's clock is right for certain, to limit.
+func (h Host) within(limit time.Duration) bool {
+	return !h.Unsynchronised && h.Offset.Abs()+h.Bound <= limit
+}
+
+// says is the state of this host's clock in words.
+func (h Host) says() string {
+	switch {
+	case h.Unsynchronised:
+		return "this host's own clock is not synchronised (" + h.Source + ")"
+	case h.within(agree), h.Offset.Abs() <= h.Bound:
+		return "this host agrees with NTP within " + upTo(h.Offset.Abs()+h.Bound)
+	case h.Offset < 0:
+		return "this host's own clock is " + seconds(-h.Offset) + " behind NTP (" + h.Source + ")"
+	}
+	return "this host's own clock is " + seconds(h.Offset) + " ahead of NTP (" + h.Source + ")"
+}
+
+// upTo writes d rounded up to a tenth.
+func upTo(d time.Duration) string {
+	const tenth = 100 * time.Millisecond
+	return seconds(max((d + tenth - 1).Truncate(tenth), tenth))
+}
+
+// seconds writes d as "21 s" or "0.4 s".
+func seconds(d time.Duration) string {
+	s := d.Round(100 * time.Millisecond).Seconds()
+	return strconv.FormatFloat(s, 'f', -1, 64) + " s"
+}
