@@ -75,7 +75,7 @@ func TestMemberIsWhatWasSigned(t *testing.T) {
 }
 
 func TestClaimsLackWhatIsAbsentOrEmpty(t *testing.T) {
-	c, err := token.ReadClaims([]byte(`{"null":null,"text":"","list":[ ],"object":{\n},"no":false,"zero":0,"blank":" ","a":[null],"b":{"":""},"\u0063":"x"}`))
+	c, err := token.ReadClaims([]byte(`{"null":null,"text":"","list":[ ],"object":{ },"no":false,"zero":0,"blank":" ","a":[null],"b":{"":""},"\u0063":"x"}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/longcase/longcase/token"
+	"github.com/longcase/longcase/verify/skew"
 )
 
 // Bounds and defaults of an Issuer's policy.
@@ -21,12 +22,16 @@ const (
 	maxName       = 2048             // bytes of an issuer or audience
 )
 
-// A Verifier judges tokens by one Config. It is safe for concurrent use and
-// never changes.
+// A Verifier judges tokens by one Config. It is safe for concurrent use; what it
+// remembers of tokens changes no verdict.
 type Verifier struct {
-	issuers map[string][]policy
-	ended   func(kid string, c *token.Claims, now time.Time) error
-	first   func(ctx context.Context, kind, key string, end time.Time) (bool, error)
+	issuers  map[string][]policy
+	required map[string][]string // by issuer: what any of its policies requires
+	asked    []string            // the issuers with Introspect, in their order
+	ended    func(kid string, c *token.Claims, now time.Time) error
+	first    func(ctx context.Context, kind, key string, end time.Time) (bool, error)
+	skew     *skew.Book
+	cache    *cache // nil: none
 }
 
 // policy is an Issuer with its defaults filled in.
@@ -35,27 +40,59 @@ type policy struct{ Issuer }
 // New checks cfg and returns a Verifier. The error names every field that is
 // wrong, not only the first.
 func New(cfg Config) (*Verifier, error) {
-	v := &Verifier{issuers: make(map[string][]policy), ended: cfg.Ended, first: cfg.First}
+	v := &Verifier{
+		issuers: make(map[string][]policy), required: make(map[string][]string),
+		ended: cfg.Ended, first: cfg.First, skew: cfg.Skew, cache: newCache(cfg.CacheBytes),
+	}
+	if v.skew == nil {
+		v.skew = skew.New()
+	}
 	var wrong []error
 	if len(cfg.Issuers) == 0 {
 		wrong = append(wrong, errors.New("verify: issuers: name at least one"))
 	}
+	if cfg.CacheBytes < 0 {
+		wrong = append(wrong, fmt.Errorf("verify: CacheBytes: %d is negative", cfg.CacheBytes))
+	}
 	for i, is := range cfg.Issuers {
-		for _, err := range is.check() {
-			wrong = append(wrong, fmt.Errorf("verify: issuers[%d].%w", i, err))
+		for _, err := range append(is.check(), v.clash(is)...) {
+			wrong = append(wrong, fmt.Errorf("verify: issuers[%d]%w", i, err))
 		}
-		if v.has(is.URL, is.Audience) {
-			wrong = append(wrong, fmt.Errorf("verify: issuers[%d]: %q with audience %q is named twice", i, is.URL, is.Audience))
-		}
-		if v.mixes(is) {
-			wrong = append(wrong, fmt.Errorf("verify: issuers[%d].SubjectFrom: %q is accepted with an audience too, and a token for another service would be taken for a user of that name; one or the other for one issuer", i, is.URL))
-		}
-		v.issuers[is.URL] = append(v.issuers[is.URL], policy{is.withDefaults()})
+		v.add(is)
+	}
+	if len(v.asked) > maxAsked {
+		wrong = append(wrong, fmt.Errorf("verify: issuers: %d have Introspect; at most %d may be asked about one token", len(v.asked), maxAsked))
 	}
 	if len(wrong) > 0 {
 		return nil, errors.Join(wrong...)
 	}
 	return v, nil
+}
+
+func (v *Verifier) add(is Issuer) {
+	if is.Introspect != nil && !slices.Contains(v.asked, is.URL) {
+		v.asked = append(v.asked, is.URL)
+	}
+	for _, name := range is.Required {
+		if all := v.required[is.URL]; !slices.Contains(all, name) {
+			v.required[is.URL] = append(all, name)
+		}
+	}
+	v.issuers[is.URL] = append(v.issuers[is.URL], policy{is.withDefaults()})
+}
+
+// clash returns what is wrong with is beside the entries before it.
+func (v *Verifier) clash(is Issuer) (wrong []error) {
+	if v.has(is.URL, is.Audience) {
+		wrong = append(wrong, fmt.Errorf(": %q with audience %q is named twice", is.URL, is.Audience))
+	}
+	if v.mixes(is) {
+		wrong = append(wrong, fmt.Errorf(".SubjectFrom: %q is accepted with an audience too, and a token for another service would be taken for a user of that name; one or the other for one issuer", is.URL))
+	}
+	if slices.ContainsFunc(v.issuers[is.URL], func(p policy) bool { return (p.Introspect == nil) != (is.Introspect == nil) }) {
+		wrong = append(wrong, fmt.Errorf(".Introspect: %q has another entry that differs in this; an issuer is asked about all its tokens or about none", is.URL))
+	}
+	return wrong
 }
 
 func (v *Verifier) has(issuer, audience string) bool {
@@ -99,7 +136,7 @@ func (p Profile) maxLifetime() time.Duration {
 // check returns one error for each wrong field; each begins with its name.
 func (is Issuer) check() []error {
 	var wrong []error
-	add := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
+	add := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf("."+format, args...)) }
 	if err := is.checkURL(); err != nil {
 		add("URL: %w", err)
 	}
@@ -124,8 +161,11 @@ func (is Issuer) check() []error {
 	if err := checkRequired(is.Required); err != nil {
 		add("Required: %w", err)
 	}
-	if is.Keys == nil {
+	if is.Keys == nil && is.Introspect == nil {
 		add("Keys: required")
+	}
+	if is.Introspect != nil && is.SubjectFrom != "" {
+		add("Introspect: not with SubjectFrom")
 	}
 	return wrong
 }
@@ -205,22 +245,4 @@ func checkRequired(names []string) error {
 		}
 	}
 	return nil
-}
-
-// Fixed are keys that never change, for instance the secret of HS256. A key
-// without an id answers for every kid.
-type Fixed []token.Key
-
-// Keys returns the keys that fit kid and alg, or UnknownKey.
-func (f Fixed) Keys(_ context.Context, kid string, alg token.Algorithm) ([]token.Key, error) {
-	var fit []token.Key
-	for _, k := range f {
-		if k.Algorithm() == alg && (kid == "" || k.ID() == "" || k.ID() == kid) {
-			fit = append(fit, k)
-		}
-	}
-	if len(fit) == 0 {
-		return nil, token.Refuse(token.UnknownKey, "no %s key has kid %q", alg, clip(kid))
-	}
-	return fit, nil
 }

@@ -14,8 +14,9 @@ import (
 // Verify says whether raw may be used at now for what need asks. It looks, in
 // this order, at size and form, the issuer (which chooses the keys), the
 // algorithm, the key, the signature, the type, the claims that must be there,
-// the audience, the window, the lifetime, client, scopes, binding, and early ends. The
-// first failure is the verdict. It waits at most for one fetch of keys, as
+// the audience, the window, the lifetime, client, scopes, binding, early ends,
+// and the single use. The first failure is the verdict. It waits at most for one
+// fetch of keys, or for the answers of those whom it asks about the token, as
 // long as ctx allows.
 func (v *Verifier) Verify(ctx context.Context, raw string, need Need, now time.Time) Verdict {
 	var out Verdict
@@ -35,7 +36,29 @@ func (v *Verdict) refuse(err error) {
 	v.Reason, v.Detail, v.Err = e.Reason, e.Detail, e.Err
 }
 
+// reading is what a token says, once its signature held. It does not change.
+type reading struct {
+	claims token.Claims
+	alg    token.Algorithm
+	kid    string    // of the header
+	typ    string    // of the header
+	key    token.Key // that verified it
+	lacks  []string  // what is absent or empty of all that its issuer's policies require
+}
+
 func (v *Verifier) judge(ctx context.Context, raw string, need Need, now time.Time, out *Verdict) error {
+	if r := v.cache.find(raw, now); r != nil {
+		p, err := v.chooseKnown(r, need, now)
+		if err != nil {
+			return err
+		}
+		if p.holds(r) {
+			return v.checkClaims(ctx, p, r, need, now, out)
+		}
+	}
+	if v.opaque(raw) {
+		return v.judgeOpaque(ctx, raw, need, now, out)
+	}
 	j, err := token.Parse(raw)
 	if err != nil {
 		return err
@@ -48,12 +71,26 @@ func (v *Verifier) judge(ctx context.Context, raw string, need Need, now time.Ti
 	if err != nil {
 		return err
 	}
-	key, err := v.authenticate(ctx, p, j, &c, now)
+	if p.Introspect != nil {
+		return v.judgeAsked(ctx, p, raw, need, now, out)
+	}
+	r, err := v.authenticate(ctx, p, j, &c, now)
 	if err != nil {
 		return err
 	}
-	out.Claims, out.KeyID = c, key.ID()
-	return v.checkClaims(ctx, p, j, need, now, out)
+	v.skew.Token(&r.claims, now)
+	v.cache.add(raw, r, now)
+	return v.checkClaims(ctx, p, r, need, now, out)
+}
+
+// chooseKnown does for a token whose signature held before what comes before the
+// key's own turn.
+func (v *Verifier) chooseKnown(r *reading, need Need, now time.Time) (*policy, error) {
+	p, err := v.choose(&r.claims, need)
+	if err != nil {
+		return nil, err
+	}
+	return p, v.checkAlgorithm(p, r.alg, r.kid, &r.claims, now)
 }
 
 // choose returns the policy for the issuer the token claims: the one for the
@@ -82,31 +119,42 @@ func (v *Verifier) choose(c *token.Claims, need Need) (*policy, error) {
 
 func (p *policy) serves(need Need) bool { return need.Audience == "" || need.Audience == p.Audience }
 
-// authenticate returns the key that signed the token. Keys come from the
-// issuer's own policy and from nowhere else (RFC 8725 section 3.8).
-func (v *Verifier) authenticate(ctx context.Context, p *policy, j token.JWS, c *token.Claims, now time.Time) (token.Key, error) {
-	if !slices.Contains(p.Algorithms, j.Algorithm()) {
-		return token.Key{}, token.Refuse(token.BadAlgorithm, "alg %s is not accepted from %s; accepted: %s", j.Algorithm(), p.URL, listed(p.Algorithms))
-	}
-	if err := v.withdrawn(j.KeyID(), c, now); err != nil {
-		return token.Key{}, err
+// authenticate finds the key that signed the token. Keys come from the issuer's
+// own policy and from nowhere else (RFC 8725 section 3.8).
+func (v *Verifier) authenticate(ctx context.Context, p *policy, j token.JWS, c *token.Claims, now time.Time) (*reading, error) {
+	if err := v.checkAlgorithm(p, j.Algorithm(), j.KeyID(), c, now); err != nil {
+		return nil, err
 	}
 	keys, err := p.Keys.Keys(ctx, j.KeyID(), j.Algorithm())
 	if err != nil {
-		return token.Key{}, err
+		return nil, err
 	}
 	for _, k := range keys {
 		if j.Verify(k) == nil {
-			return k, nil
+			return &reading{
+				claims: *c, alg: j.Algorithm(), kid: j.KeyID(), typ: j.Type(), key: k,
+				lacks: v.lacks(c),
+			}, nil
 		}
 	}
-	return token.Key{}, badSignature(j.Algorithm(), keys)
+	return nil, badSignature(j.Algorithm(), keys)
 }
 
-// withdrawn refuses a key that was withdrawn, before anybody looks for it: the
-// search for a key that is in no set any more would use up the one fetch that
-// its successor may need.
-func (v *Verifier) withdrawn(kid string, c *token.Claims, now time.Time) error {
+// lacks returns what c lacks of all that its issuer's policies require.
+func (v *Verifier) lacks(c *token.Claims) []string {
+	if required := v.required[c.Issuer]; len(required) > 0 {
+		return c.Lacks(required)
+	}
+	return nil
+}
+
+// checkAlgorithm judges what is known of the key before anybody looks for it. One
+// that was withdrawn is refused here: the search for a key that is in no set any
+// more would use up the one fetch that its successor may need.
+func (v *Verifier) checkAlgorithm(p *policy, alg token.Algorithm, kid string, c *token.Claims, now time.Time) error {
+	if !slices.Contains(p.Algorithms, alg) {
+		return token.Refuse(token.BadAlgorithm, "alg %s is not accepted from %s; accepted: %s", alg, p.URL, listed(p.Algorithms))
+	}
 	if v.ended == nil || kid == "" {
 		return nil
 	}
@@ -127,144 +175,6 @@ func badSignature(alg token.Algorithm, keys []token.Key) error {
 		more = fmt.Sprintf(" and %d more", n)
 	}
 	return token.Refuse(token.BadSignature, "%s signature does not match key %s%s: compare the fingerprint with the issuer's", alg, strings.Join(prints, ", "), more)
-}
-
-// checkClaims judges a token whose signature holds.
-func (v *Verifier) checkClaims(ctx context.Context, p *policy, j token.JWS, need Need, now time.Time, out *Verdict) error {
-	c := &out.Claims
-	if err := p.checkType(j.Type()); err != nil {
-		return err
-	}
-	if err := p.checkPresent(c, need); err != nil {
-		return err
-	}
-	if err := p.checkAudienceOf(c, need); err != nil {
-		return err
-	}
-	if err := p.checkWindow(c, now, out); err != nil {
-		return err
-	}
-	if err := p.checkLifetime(c, now); err != nil {
-		return err
-	}
-	if err := checkNeed(c, need); err != nil {
-		return err
-	}
-	if err := checkBinding(c, need, now); err != nil {
-		return err
-	}
-	if err := v.checkEnded(out.KeyID, c, now); err != nil {
-		return err
-	}
-	return v.checkOnce(ctx, c, need)
-}
-
-// checkType compares "typ" (RFC 9068 section 4, RFC 8725 section 3.11).
-func (p *policy) checkType(typ string) error {
-	switch typ {
-	case "at+jwt", "application/at+jwt":
-		return nil
-	case "", "jwt":
-		if p.Profile == JWT {
-			return nil
-		}
-	}
-	want := `"at+jwt"`
-	if p.Profile == JWT {
-		want = `absent, "JWT" or "at+jwt"`
-	}
-	return token.Refuse(token.WrongType, "typ is %q; it must be %s", clip(typ), want)
-}
-
-// checkPresent names every required claim that is absent or empty: those of the
-// profile, the policy's Required, and "jti" where the token is to be used once.
-// "iss" was seen before.
-func (p *policy) checkPresent(c *token.Claims, need Need) error {
-	if c.Subject != "" && c.Audience != nil && !c.Expires.IsZero() && (c.ID != "" || !need.Once) && len(p.Required) == 0 &&
-		(p.Profile == JWT || !c.IssuedAt.IsZero() && c.ID != "" && c.ClientID != "") {
-		return nil
-	}
-	var absent []string
-	missing := func(name string, is bool) {
-		if is {
-			absent = append(absent, name)
-		}
-	}
-	missing("sub", c.Subject == "")
-	missing("aud", c.Audience == nil)
-	missing("exp", c.Expires.IsZero())
-	missing("iat", c.IssuedAt.IsZero() && p.Profile == RFC9068)
-	missing("jti", c.ID == "" && (p.Profile == RFC9068 || need.Once))
-	missing("client_id", c.ClientID == "" && p.Profile == RFC9068)
-	for _, name := range c.Lacks(p.Required) {
-		missing(name, !slices.Contains(absent, name))
-	}
-	if len(absent) == 0 {
-		return nil
-	}
-	return token.Refuse(token.MissingClaim, "absent or empty: %s", strings.Join(absent, ", "))
-}
-
-// checkAudienceOf compares "aud" byte for byte. With RFC9068 it is one
-// audience, with JWT it may list others too.
-func (p *policy) checkAudienceOf(c *token.Claims, need Need) error {
-	if p.SubjectFrom != "" {
-		return p.subjectFromAudience(c, need)
-	}
-	want := p.Audience
-	if need.Audience != "" {
-		want = need.Audience
-	}
-	switch {
-	case !slices.Contains(c.Audience, want):
-		return token.Refuse(token.WrongAudience, "aud is %s; this service is %q", quoted(c.Audience), want)
-	case want != p.Audience:
-		return token.Refuse(token.WrongIssuer, "iss %q is not accepted for audience %q", p.URL, want)
-	case p.Profile == RFC9068 && len(c.Audience) != 1:
-		return token.Refuse(token.WrongAudience, "aud lists %d audiences; profile %s takes exactly one", len(c.Audience), p.Profile)
-	}
-	return nil
-}
-
-// subjectFromAudience takes tokens whose one audience is the user (incident 2).
-func (p *policy) subjectFromAudience(c *token.Claims, need Need) error {
-	if need.Audience != "" {
-		return token.Refuse(token.WrongAudience, "tokens of %s name a user, not an audience; this route asks for %q", p.URL, need.Audience)
-	}
-	if len(c.Audience) != 1 || c.Audience[0] == "" {
-		return token.Refuse(token.WrongAudience, "aud is %s; it must be one user", quoted(c.Audience))
-	}
-	c.Subject = c.Audience[0]
-	return nil
-}
-
-// checkNeed judges what the request asks for beyond a valid token.
-func checkNeed(c *token.Claims, need Need) error {
-	if len(need.Clients) > 0 && !slices.Contains(need.Clients, c.ClientID) {
-		return token.Refuse(token.ClientNotAllowed, "client %q is not on this route's list", clip(c.ClientID))
-	}
-	if len(need.Scopes) == 0 {
-		return nil
-	}
-	has := c.Scopes()
-	for _, s := range need.Scopes {
-		if !slices.Contains(has, s) {
-			return token.Refuse(token.InsufficientScope, "scope %q is needed; the token has %q", strings.Join(need.Scopes, " "), clip(c.Scope))
-		}
-	}
-	return nil
-}
-
-// checkEnded asks for an early end. An error that is no refusal means that
-// nobody knows: refused.
-func (v *Verifier) checkEnded(kid string, c *token.Claims, now time.Time) error {
-	if v.ended == nil {
-		return nil
-	}
-	if err := v.ended(kid, c, now); err != nil {
-		return asRefusal(err, token.RevocationsStale)
-	}
-	return nil
 }
 
 func listed(algs []token.Algorithm) string {

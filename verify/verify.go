@@ -28,14 +28,6 @@ const (
 	JWT     Profile = "jwt"     // typ absent, JWT or at+jwt; iss, sub, aud, exp; aud may list several
 )
 
-// Keys finds the keys that may have signed a token.
-type Keys interface {
-	// Keys returns the issuer's keys for kid (empty: any) and alg. It may wait
-	// for one fetch, as long as ctx allows. The error is an *token.Error with
-	// UnknownKey or KeysUnavailable.
-	Keys(ctx context.Context, kid string, alg token.Algorithm) ([]token.Key, error)
-}
-
 // Issuer is whom to trust, for what, and how far.
 type Issuer struct {
 	URL         string            // "iss", compared byte for byte; with JWT any string
@@ -46,9 +38,18 @@ type Issuer struct {
 	MaxLifetime time.Duration     // longest exp - iat; default 1 h, with JWT 24 h
 	SubjectFrom string            // "aud": the one audience is the user (incident 2); no Audience then; JWT only
 	Keys        Keys
-	Required    []string     // further claims that must be there and not be null, "", [] or {}
-	FollowSkew  bool         // leeway grows with the measured skew, up to MaxLeeway
-	Introspect  Introspector // asks the issuer instead of looking at keys (RFC 7662); Keys may be nil then
+	Required    []string // further claims that must be there and not be null, "", [] or {}
+	// FollowSkew lets the leeway grow to the bound of the measured skew and 1 s
+	// more, in the measured direction only and never beyond MaxLeeway: for iat and
+	// nbf where the issuer's clock is ahead, for exp where it is behind. One token
+	// alone measures nothing.
+	FollowSkew bool
+	// Introspect asks the issuer about its tokens, JWTs included, instead of
+	// looking at keys (RFC 7662): Keys, Algorithms and the type do not matter
+	// then. With either profile the answer must state exp, aud, and sub or
+	// client_id. All entries of one URL have it or none; of those that serve a
+	// request the first is asked.
+	Introspect Introspector
 }
 
 // Introspector asks an issuer what a token says.
@@ -98,7 +99,11 @@ const (
 func (v *Verifier) LongestLife(issuer string) time.Duration {
 	var longest time.Duration
 	for _, p := range v.issuers[issuer] {
-		longest = max(longest, p.MaxLifetime+max(p.Leeway, aheadAlways)+p.Leeway)
+		m := p.margins()
+		if p.FollowSkew {
+			m = margins{MaxLeeway, MaxLeeway}
+		}
+		longest = max(longest, p.MaxLifetime+m.ahead+m.behind)
 	}
 	return longest
 }
@@ -120,7 +125,7 @@ type Verdict struct {
 	Reason token.Reason   // empty: accepted
 	Detail string         // a sentence with numbers; may be shown to the caller
 	Err    error          // for the operator's log only
-	Claims token.Claims   // trusted if accepted; signed but refused otherwise; zero before the signature held
+	Claims token.Claims   // trusted if accepted; signed but refused otherwise; zero before the signature held; Audience and Raw are shared: do not write to them
 	KeyID  string         // "kid" of the key that verified it
 	Skew   *time.Duration // how far the issuer's clock is ahead of ours, as far as known
 }

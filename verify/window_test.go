@@ -69,7 +69,6 @@ func TestExpiryMatrix(t *testing.T) {
 
 func TestDiagnosesName(t *testing.T) {
 	key := newSigner(t, "k1", token.ES256)
-	v := only(t, Issuer{Leeway: 10 * time.Second}, key)
 	tests := []struct {
 		name   string
 		claims claims
@@ -99,6 +98,7 @@ func TestDiagnosesName(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			v := only(t, Issuer{Leeway: 10 * time.Second}, key) // which has seen no other token
 			got := v.at(sign(t, key, "at+jwt", tt.claims), Need{}, tt.now)
 			wantReason(t, got, tt.reason)
 			if !strings.HasPrefix(got.Detail, tt.detail) {
