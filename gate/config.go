@@ -1,18 +1,25 @@
 package gate
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/longcase/longcase/verify/skew"
 )
 
 const (
 	defaultStaleAfter     = 10 * time.Second
 	defaultMaxRevocations = 1_000_000
+	defaultCacheBytes     = 64 << 20
 	idlePerUpstream       = 256 // connections kept open to one upstream
+	nonceKeyBytes         = 32
 )
 
 func (cfg Config) withDefaults() Config {
@@ -34,17 +41,38 @@ func (cfg Config) withDefaults() Config {
 	if cfg.Transport == nil {
 		cfg.Transport = newTransport()
 	}
+	cfg.withMemory()
 	if issuers := cfg.issuers(); cfg.RevocationsFrom == "" && len(issuers) == 1 {
 		cfg.RevocationsFrom = issuers[0]
 	}
 	return cfg
 }
 
+// withMemory fills in what a gate remembers by itself.
+func (cfg *Config) withMemory() {
+	if cfg.Skew == nil {
+		cfg.Skew = skew.New()
+	}
+	if cfg.First == nil {
+		cfg.First = Remember(cfg.Now)
+	}
+	if cfg.CacheBytes == 0 {
+		cfg.CacheBytes = defaultCacheBytes
+	}
+	if cfg.NonceKey == nil {
+		cfg.NonceKey = make([]byte, nonceKeyBytes)
+		_, _ = rand.Read(cfg.NonceKey) // never fails
+	}
+}
+
+// newTransport calls upstreams over HTTP/1.1, and over HTTP/2 where an https
+// upstream offers it.
 func newTransport() *http.Transport {
-	t := &http.Transport{ForceAttemptHTTP2: true}
+	t := &http.Transport{}
 	if std, ok := http.DefaultTransport.(*http.Transport); ok {
 		t = std.Clone()
 	}
+	t.ForceAttemptHTTP2 = true
 	t.Proxy = nil
 	t.MaxIdleConns = 0
 	t.MaxIdleConnsPerHost = idlePerUpstream
@@ -56,9 +84,9 @@ func (cfg Config) check() error {
 	var wrong []error
 	add := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf("gate: "+format, args...)) }
 	switch cfg.Forward {
-	case NoForward, Nginx, Traefik:
+	case NoForward, Nginx, Traefik, Envoy:
 	default:
-		add("forward: %q is neither %q nor %q", cfg.Forward, Nginx, Traefik)
+		add("forward: %q is none of %q, %q and %q", cfg.Forward, Nginx, Traefik, Envoy)
 	}
 	if cfg.Forward != NoForward && len(cfg.TrustedProxies) == 0 {
 		add("trusted proxies: required with forward %q; name the proxy's address", cfg.Forward)
@@ -68,6 +96,20 @@ func (cfg Config) check() error {
 			add("trusted proxies[%d]: not a prefix", i)
 		}
 	}
+	for i, r := range cfg.Routes {
+		if cfg.Forward == Envoy && strings.HasPrefix(r.Path, verifyPath+"/") {
+			add("routes[%d] %q: with forward %q what stands below /verify is the gate's own", i, r.Path, Envoy)
+		}
+	}
+	if !isRate(cfg.Rates.Client) || !isRate(cfg.Rates.Address) {
+		add("rates: client %g, address %g: requests per second, none negative", cfg.Rates.Client, cfg.Rates.Address)
+	}
+	if len(cfg.NonceKey) < nonceKeyBytes {
+		add("nonce key: %d bytes; at least %d", len(cfg.NonceKey), nonceKeyBytes)
+	}
+	if err := checkOwnURL(cfg.URL); err != nil {
+		add("URL: %w", err)
+	}
 	if cfg.KeysStale < 0 {
 		add("keys stale: %s is negative", cfg.KeysStale)
 	}
@@ -75,6 +117,24 @@ func (cfg Config) check() error {
 		wrong = append(wrong, err)
 	}
 	return errors.Join(wrong...)
+}
+
+// checkOwnURL checks what clients call the gate. A path is what a proxy in front
+// takes off.
+func checkOwnURL(s string) error {
+	if s == "" {
+		return nil
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return errors.New("not a URL")
+	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
+		return fmt.Errorf("%q is neither http nor https", u.Redacted())
+	case u.User != nil, u.RawQuery != "", u.Fragment != "":
+		return fmt.Errorf("%q: no user, query or fragment", u.Redacted())
+	}
+	return nil
 }
 
 func (cfg Config) checkFeed() error {

@@ -48,6 +48,9 @@ func (g *Gate) requestOf(r *http.Request, edge string) *Request {
 			q.Certificate = r.TLS.PeerCertificates[0].Raw
 		}
 	}
+	if proto := r.Header["X-Forwarded-Proto"]; isScheme(proto) && g.trusts(r.RemoteAddr) {
+		q.Scheme = proto[0]
+	}
 	return q
 }
 

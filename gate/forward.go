@@ -57,7 +57,7 @@ func (g *Gate) original(r *http.Request) *Request {
 		q.Target = strings.TrimPrefix(q.Target, verifyPath) // what is left otherwise is no path
 	case g.cfg.Forward == Traefik:
 		g.restore(q, "X-Forwarded-Method", "X-Forwarded-Uri")
-		q.Scheme, q.Host = single(q.Header["X-Forwarded-Proto"], q.Scheme), single(q.Header["X-Forwarded-Host"], q.Host)
+		q.Host = single(q.Header["X-Forwarded-Host"], q.Host)
 	default:
 		g.restore(q, "X-Original-Method", "X-Original-Uri")
 	}

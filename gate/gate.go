@@ -54,7 +54,7 @@ type Config struct {
 	KeysStale      time.Duration   // how long found keys serve when they cannot be fetched; default 24 h
 	Routes         []Route         // none: Issuers alone decide
 	Forward        Forward
-	TrustedProxies []netip.Prefix // peers whose Forward headers are believed; required with Forward
+	TrustedProxies []netip.Prefix // peers whose Forward and X-Forwarded headers are believed; required with Forward
 
 	Revocations     Feed          // early ends; nil: nothing ends early
 	RevocationsFrom string        // the issuer whose tokens the feed ends; default: the only one
@@ -65,9 +65,9 @@ type Config struct {
 	URL      string     // what clients call this gate, where another proxy stands in front; for DPoP
 	Rates    Rates      // none by default
 	Skew     *skew.Book // what is known of issuers' clocks; default: one of its own
-	NonceKey []byte     // makes DPoP nonces; nodes that share it take each other's; default: random
-	// First remembers single uses: true for the first use of key. Default: in
-	// memory, bounded; full means refuse.
+	NonceKey []byte     // makes DPoP nonces, 32 bytes or more; nodes that share it take each other's; default: random
+	// First remembers single uses: true for the first use of key. Default:
+	// Remember, whose memory is this gate's alone and ends with it.
 	First      func(ctx context.Context, kind, key string, end time.Time) (bool, error)
 	CacheBytes int // memory of verified tokens; default 64 MiB; negative: none
 
@@ -94,7 +94,10 @@ type Gate struct {
 	sources  []*remote.Source
 	index    *index // nil without a feed
 	upstream http.RoundTripper
+	own      []*http.Transport // of routes with TLS of their own
 	realm    string
+
+	clients, addresses *limiter // nil: no bound
 }
 
 // New checks cfg and returns a Gate. It does no I/O and starts no goroutine.
@@ -103,11 +106,14 @@ func New(cfg Config) (*Gate, error) {
 	cfg = cfg.withDefaults()
 	g := &Gate{cfg: cfg, any: &route{}, upstream: cfg.Transport}
 	wrong := []error{cfg.check(), g.findKeys()}
+	g.clients, g.addresses = newLimiter(cfg.Rates.Client, maxBuckets), newLimiter(cfg.Rates.Address, maxBuckets)
 	if cfg.Revocations != nil {
 		g.index = newIndex(cfg.MaxRevocations, cfg.StaleAfter)
 	}
 	var err error
-	g.verifier, err = verify.New(verify.Config{Issuers: g.cfg.Issuers, Ended: g.ended})
+	g.verifier, err = verify.New(verify.Config{
+		Issuers: g.cfg.Issuers, Ended: g.ended, Skew: cfg.Skew, First: cfg.First, CacheBytes: max(cfg.CacheBytes, 0),
+	})
 	wrong = append(wrong, err)
 	g.routes, err = newRoutes(cfg.Routes, cfg.audiences(), g)
 	if err = errors.Join(append(wrong, err)...); err != nil {
@@ -124,13 +130,13 @@ func (g *Gate) findKeys() error {
 	var wrong []error
 	for i := range g.cfg.Issuers {
 		is := &g.cfg.Issuers[i]
-		if is.Keys != nil {
+		if is.Keys != nil || is.Introspect != nil {
 			continue
 		}
 		src, ok := found[is.URL]
 		if !ok {
 			var err error
-			src, err = remote.New(remote.Config{Issuer: is.URL, Client: g.cfg.Client, Stale: g.cfg.KeysStale, Now: g.cfg.Now, Log: g.cfg.Log})
+			src, err = g.newSource(is.URL)
 			if err != nil {
 				wrong = append(wrong, fmt.Errorf("gate: issuers[%d]: %w", i, err))
 				continue
@@ -141,6 +147,13 @@ func (g *Gate) findKeys() error {
 		is.Keys = src
 	}
 	return errors.Join(wrong...)
+}
+
+func (g *Gate) newSource(issuer string) (*remote.Source, error) {
+	return remote.New(remote.Config{
+		Issuer: issuer, Client: g.cfg.Client, Stale: g.cfg.KeysStale, Now: g.cfg.Now, Log: g.cfg.Log,
+		Dated: func(sent, received, date time.Time) { g.cfg.Skew.Date(issuer, sent, received, date) },
+	})
 }
 
 // Run keeps keys and early ends fresh until ctx ends, and then returns nil.
@@ -155,6 +168,9 @@ func (g *Gate) Run(ctx context.Context) error {
 	<-ctx.Done()
 	wg.Wait()
 	if t, ok := g.upstream.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+	for _, t := range g.own {
 		t.CloseIdleConnections()
 	}
 	return nil

@@ -96,6 +96,9 @@ func (g *Gate) judge(ctx context.Context, r *Request) Answer {
 
 // decide fills o, and returns nil or why r goes no further.
 func (g *Gate) decide(ctx context.Context, r *Request, o *outcome) *refusal {
+	if f := g.tooOftenFrom(r, o.now); f != nil {
+		return f
+	}
 	if r.wrong != "" {
 		return notAllowed(r.wrong)
 	}
@@ -160,7 +163,7 @@ func (g *Gate) judgeToken(ctx context.Context, r *Request, o *outcome) *refusal 
 	if !v.Accepted() {
 		return g.refusalOf(&v, o)
 	}
-	return nil
+	return g.tooOftenBy(&v.Claims, o.now)
 }
 
 func (g *Gate) verdict(ctx context.Context, r *Request, o *outcome) verify.Verdict {

@@ -150,7 +150,9 @@ func TestForwardedRequestsAreJudgedByTheirRoute(t *testing.T) {
 			})
 		}
 		for _, uri := range ambiguousTargets {
-			resp := do(h, forwarded(f, nginx, raw, "GET", uri))
+			r := forwarded(f, nginx, raw, "GET", "/")
+			r.Header[map[Forward]string{Nginx: "X-Original-Uri", Traefik: "X-Forwarded-Uri"}[f]] = []string{uri}
+			resp := do(h, r)
 			if resp.StatusCode != ambiguous[f] || resp.Header.Get("X-Token-Reason") != reasonAmbiguous {
 				t.Errorf("%s: %q: status %d", f, uri, resp.StatusCode)
 			}

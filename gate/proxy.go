@@ -37,19 +37,54 @@ func (g *Gate) serveProxy(w http.ResponseWriter, r *http.Request) {
 // are not passed on: they are headers that nobody looked at.
 func (g *Gate) newProxy(rt *route, target *url.URL) http.Handler {
 	return &httputil.ReverseProxy{
-		Transport: g.upstream,
+		Transport: g.transportOf(rt),
 		ErrorLog:  slog.NewLogLogger(g.cfg.Log.Handler(), slog.LevelWarn),
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			stripHeaders(pr.Out.Header, isForwardingHeader)
 			pr.Out.Trailer = nil
 			pr.SetURL(target)
-			pr.SetXForwarded()
+			g.sayFrom(pr)
 			if c, ok := pr.In.Context().Value(contextKey{}).(*token.Claims); ok {
 				setIdentity(pr.Out.Header, c)
 			}
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { g.badGateway(w, r, rt, err) },
 	}
+}
+
+// transportOf is one transport for all routes, but for those with TLS of their
+// own.
+func (g *Gate) transportOf(rt *route) http.RoundTripper {
+	if rt.UpstreamTLS == nil {
+		return g.upstream
+	}
+	t, ok := g.upstream.(*http.Transport)
+	if ok {
+		t = t.Clone()
+	} else {
+		t = newTransport()
+	}
+	t.TLSClientConfig = rt.UpstreamTLS.Clone()
+	g.own = append(g.own, t)
+	return t
+}
+
+// sayFrom tells the upstream where the request came from. What a trusted proxy
+// says of that is passed on, with the proxy's own address behind it.
+func (g *Gate) sayFrom(pr *httputil.ProxyRequest) {
+	trusted := len(g.cfg.TrustedProxies) > 0 && g.trusts(pr.In.RemoteAddr)
+	if from := pr.In.Header["X-Forwarded-For"]; trusted && len(from) > 0 {
+		pr.Out.Header["X-Forwarded-For"] = from
+	}
+	pr.SetXForwarded()
+	if proto := pr.In.Header["X-Forwarded-Proto"]; trusted && isScheme(proto) {
+		pr.Out.Header["X-Forwarded-Proto"] = proto
+	}
+}
+
+// isScheme reports whether values is one scheme of HTTP.
+func isScheme(values []string) bool {
+	return len(values) == 1 && (values[0] == "https" || values[0] == "http")
 }
 
 // badGateway answers for an upstream that did not. A caller that went away

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -21,6 +22,8 @@ type Route struct {
 	Binding  verify.Binding // the token must be bound in this way
 	Once     bool           // a token is good for one request
 	Upstream string         // http or https URL to proxy to; empty: for forward-auth only
+
+	UpstreamTLS *tls.Config // how an https upstream is verified and what it is shown; nil: the system's authorities
 }
 
 // route is a Route made ready.
@@ -96,10 +99,31 @@ func (r Route) check(audiences []string) []error {
 	if slices.Contains(r.Clients, "") {
 		add("clients: one is empty")
 	}
+	if b := r.Binding; b != verify.AnyBinding && b != verify.DPoP && b != verify.MTLS {
+		add("binding: %q is neither %q nor %q", b, verify.DPoP, verify.MTLS)
+	}
 	if err := checkUpstream(r.Upstream); err != nil {
 		add("upstream: %w", err)
 	}
+	if err := r.checkTLS(); err != nil {
+		add("upstream TLS: %w", err)
+	}
 	return wrong
+}
+
+func (r Route) checkTLS() error {
+	cfg := r.UpstreamTLS
+	switch {
+	case cfg == nil:
+		return nil
+	case !strings.HasPrefix(strings.ToLower(r.Upstream), "https:"):
+		return errors.New("only for an https upstream")
+	case cfg.InsecureSkipVerify && cfg.VerifyConnection == nil && cfg.VerifyPeerCertificate == nil:
+		return errors.New("an upstream that nobody verifies could be anybody; name its authority")
+	case cfg.MinVersion != 0 && cfg.MinVersion < tls.VersionTLS12:
+		return errors.New("TLS 1.2 at least")
+	}
+	return nil
 }
 
 func checkUpstream(s string) error {
