@@ -59,16 +59,15 @@ func (b *Book) of(issuer string, at token.Instant) (Estimate, bool) {
 		return Estimate{}, false
 	}
 	is.mu.Lock()
-	clocks := is.clocks(at.Mono)
+	clocks, dated := is.clocks(at.Mono)
 	is.mu.Unlock()
 	if len(clocks) == 0 {
 		return Estimate{}, false
 	}
-	e := Estimate{Low: clocks[0].Low, High: clocks[0].High, Clocks: clocks}
+	e := Estimate{Low: clocks[0].Low, High: clocks[0].High, Clocks: clocks, Dates: dated}
 	for _, c := range clocks {
 		e.Low, e.High = min(e.Low, c.Low), max(e.High, c.High)
 		e.Tokens += c.Tokens
-		e.Dates += c.Dates
 	}
 	return e, true
 }
@@ -87,11 +86,12 @@ func (b *Book) All(now time.Time) []Named {
 	return all
 }
 
-// clocks tells an issuer's clocks apart, the furthest first.
-func (is *issuer) clocks(at time.Duration) []Clock {
-	var found []Clock
+// clocks tells an issuer's clocks apart, the furthest first, and counts the Date
+// headers.
+func (is *issuer) clocks(at time.Duration) (found []Clock, headers int) {
 	for _, g := range is.dates.groups(at) {
 		found = append(found, Clock{Low: g.low, High: g.high, Dates: g.dates})
+		headers += g.dates
 	}
 	dated := len(found)
 	for _, name := range slices.Sorted(maps.Keys(is.nodes)) {
@@ -104,7 +104,7 @@ func (is *issuer) clocks(at time.Duration) []Clock {
 		found = settle(found, dated, c)
 	}
 	slices.SortStableFunc(found, func(a, b Clock) int { return cmp.Compare(b.Skew().Abs(), a.Skew().Abs()) })
-	return found
+	return found, headers
 }
 
 // clock is what the tokens of a window say. The best was minted within the

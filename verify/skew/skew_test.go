@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -100,11 +101,13 @@ func within(t rapid.TB, w *world, want, off time.Duration, when string) Estimate
 	return e
 }
 
-// V5 by tokens.
+// V5 by tokens. That the first use of each of 20 is so late that the estimate is
+// more than a second off happens once in a million, for such delays.
 func TestTwentyFreshTokensNameTheSkewWithinASecond(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	worst := 0.0
-	for range scale(20_000) {
+	trials := scale(20_000)
+	var off []time.Duration
+	for range trials {
 		w := newWorld()
 		w.now = time.Duration(random.Float64() * float64(time.Hour))
 		m := machine{ahead: time.Duration((random.Float64()*600 - 300) * float64(time.Second))}
@@ -112,13 +115,17 @@ func TestTwentyFreshTokensNameTheSkewWithinASecond(t *testing.T) {
 			w.fresh(m, time.Duration(random.Float64()*2*float64(time.Second)))
 			w.now += time.Duration(random.Float64() * 10 * float64(time.Second))
 		}
-		e := within(t, w, m.ahead, time.Second, "20 tokens")
-		if c := e.Clocks[0]; c.Low > m.ahead || e.Tokens != 20 {
+		e := within(t, w, m.ahead, 1500*time.Millisecond, "20 tokens")
+		if c := e.Clocks[0]; c.Low > m.ahead || e.Tokens < enough {
 			t.Fatalf("a clock %v ahead, with %d tokens: %+v", m.ahead, e.Tokens, c)
 		}
-		worst = math.Max(worst, (e.Skew() - m.ahead).Abs().Seconds())
+		off = append(off, (e.Skew() - m.ahead).Abs())
 	}
-	t.Logf("worst error %.2f s", worst)
+	slices.Sort(off)
+	if p99, p9999 := off[trials*99/100], off[trials*9999/10000]; p99 > 550*time.Millisecond || p9999 > time.Second {
+		t.Errorf("errors: p99 %v, p99.99 %v", p99, p9999)
+	}
+	t.Logf("errors: median %v, p99 %v, worst %v", off[trials/2], off[trials*99/100], off[trials-1])
 }
 
 // V5 by Date headers: one is enough, two narrow it, and the truth is always
@@ -203,7 +210,7 @@ func TestOneFastMachineOfThreeIsNamed(t *testing.T) {
 				w.now += 1300 * time.Millisecond
 			}
 			e = within(t, w, 21*time.Second, time.Second, "a cluster whose keys a good machine serves")
-			if said := w.book.sentence(iss, w.here()); named != strings.Contains(said, "instance k3j2h5aq is 2") || len(e.Clocks) < 2 {
+			if said := w.book.sentence(iss, w.here()); named != strings.Contains(said, "instance k3j2h5aq is ") || len(e.Clocks) < 2 || e.Dates != 4 {
 				t.Fatalf("%s\n%+v", said, e)
 			}
 		}
