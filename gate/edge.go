@@ -18,10 +18,7 @@ func (g *Gate) Middleware(next http.Handler) http.Handler {
 			writeRefusal(w, r, &a)
 			return
 		}
-		if a.Claims == nil {
-			w = muted(w)
-		}
-		next.ServeHTTP(w, admitted(r, &a))
+		next.ServeHTTP(answering(w, &a), admitted(r, &a))
 	})
 }
 
@@ -52,6 +49,17 @@ func (g *Gate) requestOf(r *http.Request, edge string) *Request {
 		q.Scheme = proto[0]
 	}
 	return q
+}
+
+// answering is w as the handler behind the gate may write to it.
+func answering(w http.ResponseWriter, a *Answer) http.ResponseWriter {
+	if a.Nonce != "" {
+		w.Header()["Dpop-Nonce"] = []string{a.Nonce}
+	}
+	if a.Claims == nil {
+		return muted(w)
+	}
+	return w
 }
 
 // admitted is r as the handler behind the gate sees it: with the path that was

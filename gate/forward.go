@@ -23,6 +23,9 @@ func (g *Gate) serveVerify(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["Cache-Control"] = noStore
 	fillIdentity(h, a.Claims)
+	if a.Nonce != "" {
+		h["Dpop-Nonce"] = []string{a.Nonce}
+	}
 	w.WriteHeader(http.StatusOK)
 }
 

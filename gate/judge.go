@@ -50,6 +50,7 @@ type Answer struct {
 	// X-Token-Reason, …).
 	Header http.Header
 	Body   []byte // problem+json of a refusal (RFC 9457)
+	Nonce  string // DPoP-Nonce for the answer to the client of an accepted request; empty: none (RFC 9449 section 8.2)
 
 	route *route
 	path  string // the one canonical spelling of the target's path; empty without routes
@@ -72,6 +73,7 @@ type outcome struct {
 	route     *route
 	path      string
 	scheme    string // of Authorization
+	nonce     string // for the next proof
 	verdict   *verify.Verdict
 	preflight bool
 	took      time.Duration
@@ -87,7 +89,7 @@ func (g *Gate) judge(ctx context.Context, r *Request) Answer {
 		g.logRefusal(ctx, r, o.route, f)
 		return g.refused(&o, f)
 	}
-	a := Answer{Allowed: true, Status: http.StatusOK, route: o.route, path: o.path}
+	a := Answer{Allowed: true, Status: http.StatusOK, Nonce: o.nonce, route: o.route, path: o.path}
 	if !o.preflight {
 		a.Claims = &o.verdict.Claims
 	}
@@ -176,14 +178,20 @@ func (g *Gate) verdict(ctx context.Context, r *Request, o *outcome) verify.Verdi
 	if scheme == schemeDPoP && need.Binding == verify.AnyBinding {
 		need.Binding = verify.DPoP
 	}
-	need.Shown = g.shown(*r, raw, scheme)
+	proofs := g.shown(r, o, raw)
+	need.Shown = proofs.keys()
 	v := g.verifier.Verify(ctx, raw, need, o.now)
 	if !v.Accepted() {
 		return v
 	}
-	if err := fitsScheme(&v.Claims, scheme); err != nil {
-		v.Reason, v.Detail = err.Reason, err.Detail
+	e := fitsScheme(&v.Claims, scheme)
+	if e == nil {
+		e = proofs.spend(ctx)
 	}
+	if e != nil {
+		v.Reason, v.Detail, v.Err = e.Reason, e.Detail, e.Err
+	}
+	o.nonce = proofs.renewal(o.now)
 	return v
 }
 

@@ -25,10 +25,7 @@ func (g *Gate) serveProxy(w http.ResponseWriter, r *http.Request) {
 		writeRefusal(w, r, &a)
 		return
 	}
-	if a.Claims == nil {
-		w = muted(w)
-	}
-	a.route.proxy.ServeHTTP(w, admitted(r, &a))
+	a.route.proxy.ServeHTTP(answering(w, &a), admitted(r, &a))
 }
 
 // newProxy passes requests on to target. The upstream is the audience the token
