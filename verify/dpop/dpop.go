@@ -61,6 +61,7 @@ type Proof struct {
 	Key    string    // names the proof among all: the hash of key, URL and "jti"
 	Issued time.Time // "iat"
 	End    time.Time // no clock takes the proof after this; follows from "iat" alone
+	Nonce  string    // empty if it has none
 }
 
 // Check judges the values of the request's DPoP header (RFC 9449 section 4.3, in
@@ -86,7 +87,7 @@ func Check(values []string, want Want, now time.Time) (Proof, error) {
 	}
 	jkt := token.Fingerprint(key)[len("SHA256:"):]
 	return Proof{
-		JKT: jkt, Issued: s.issued, End: s.issued.Add(MaxAge + MaxAhead),
+		JKT: jkt, Issued: s.issued, End: s.issued.Add(MaxAge + MaxAhead), Nonce: s.nonce,
 		Key: digest(jkt + "\x00" + where + "\x00" + s.id),
 	}, nil
 }
