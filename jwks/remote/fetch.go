@@ -20,6 +20,7 @@ import (
 const (
 	timeout     = 5 * time.Second // of each request
 	rediscovery = time.Hour       // how long discovery's answer holds
+	lostAgain   = 5 * time.Minute // between two tries of discovery while it fails and the keys do not
 	usualAge    = 5 * time.Minute // of a set whose answer does not say
 )
 
@@ -28,9 +29,12 @@ type fetcher struct {
 	rules  rules
 	client *http.Client
 	now    func() time.Time
+	stale  time.Duration // how long a place holds that discovery does not confirm
+	dated  func(sent, received, date time.Time)
 
 	url   string    // where the set is; empty: not known
 	found time.Time // when discovery said so
+	due   time.Time // when discovery is asked again
 	body  []byte    // as last seen
 }
 
@@ -40,30 +44,48 @@ type answer struct {
 	asked   time.Time     // before the request was sent
 	age     time.Duration // how long it may be cached from then on
 	changed bool          // it differs from the last one
+	lost    error         // why discovery did not say where it is; the last place still answered
 }
 
-// get fetches the set, after discovery where that is due.
+// get fetches the set, after discovery where that is due. When only discovery
+// fails, the place it last named is asked.
 func (f *fetcher) get(ctx context.Context) (answer, error) {
-	now := f.now()
-	if f.rules.keys == "" && (f.url == "" || now.Sub(f.found) >= rediscovery) {
-		url, err := f.discover(ctx)
-		if err != nil {
-			return answer{}, err
-		}
-		f.url, f.found = url, now
+	if f.rules.keys != "" {
+		return f.keys(ctx, f.rules.keys)
 	}
-	got, err := f.keys(ctx)
-	if err != nil && f.rules.keys == "" {
-		f.url = "" // it may have moved
+	lost := f.find(ctx)
+	if f.url == "" {
+		return answer{}, lost
 	}
-	return got, err
+	got, err := f.keys(ctx, f.url)
+	if err != nil {
+		f.due = time.Time{} // it may have moved
+		return answer{}, errors.Join(err, lost)
+	}
+	got.lost = lost
+	return got, nil
 }
 
-func (f *fetcher) keys(ctx context.Context) (answer, error) {
-	url := f.url
-	if f.rules.keys != "" {
-		url = f.rules.keys
+// find makes f.url the place that discovery names, where it is time to ask. The
+// error says why it could not; the last place holds for a while.
+func (f *fetcher) find(ctx context.Context) error {
+	now := f.now()
+	if now.Before(f.due) && now.Sub(f.found) < f.stale {
+		return nil
 	}
+	url, err := f.discover(ctx)
+	if err == nil {
+		f.url, f.found, f.due = url, now, now.Add(rediscovery)
+		return nil
+	}
+	f.due = now.Add(lostAgain)
+	if now.Sub(f.found) >= f.stale {
+		f.url = ""
+	}
+	return err
+}
+
+func (f *fetcher) keys(ctx context.Context, url string) (answer, error) {
 	got := answer{asked: f.now()}
 	body, header, err := f.read(ctx, url)
 	if err != nil {
@@ -114,7 +136,8 @@ func (f *fetcher) metadata(ctx context.Context, url string) (string, error) {
 func (f *fetcher) read(ctx context.Context, url string) ([]byte, http.Header, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	seen := exchange{now: f.now}
+	req, err := http.NewRequestWithContext(seen.trace(ctx), http.MethodGet, url, nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("remote: %w", err)
 	}
@@ -124,6 +147,7 @@ func (f *fetcher) read(ctx context.Context, url string) ([]byte, http.Header, er
 		return nil, nil, fmt.Errorf("remote: %w", err)
 	}
 	defer resp.Body.Close()
+	sent, received := seen.between()
 	if err := acceptable(resp); err != nil {
 		return nil, nil, fmt.Errorf("remote: %s: %w", url, err)
 	}
@@ -134,20 +158,29 @@ func (f *fetcher) read(ctx context.Context, url string) ([]byte, http.Header, er
 	if len(body) > jwks.MaxSize {
 		return nil, nil, fmt.Errorf("remote: %s: the answer has more than %d bytes", url, jwks.MaxSize)
 	}
+	f.tellDate(resp.Header, sent, received)
 	return body, resp.Header, nil
 }
 
-// acceptable refuses what cannot be a JSON document. Many servers send keys as
-// text/plain or without a type, so only a web page is refused by type.
+// acceptable refuses what cannot be a JSON document. Servers of static files send
+// keys as text/plain, as bytes or without a type; a web page, XML or a picture is
+// the answer of something else.
 func acceptable(resp *http.Response) error {
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("it answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
-	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if kind == "text/html" || kind == "application/xhtml+xml" {
+	said := resp.Header.Get("Content-Type")
+	kind, _, err := mime.ParseMediaType(said)
+	switch kind {
+	case "application/json", "text/json", "text/plain", "application/octet-stream", "binary/octet-stream":
+		return nil
+	case "text/html", "application/xhtml+xml":
 		return fmt.Errorf("it answered a web page (%s), not JSON: check the URL", kind)
 	}
-	return nil
+	if said == "" || err == nil && strings.HasSuffix(kind, "+json") {
+		return nil
+	}
+	return fmt.Errorf("it answered Content-Type %.80q, not JSON: check the URL", said)
 }
 
 // age is how long an answer may be cached (RFC 9111 sections 5.1 and 5.2.2).

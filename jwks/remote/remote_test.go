@@ -603,3 +603,26 @@ func TestAKnownKeyCostsNoAllocation(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func TestAKeyIsHeldWhileItsIssuerPublishesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := newIssuer("a", "b")
+		s := run(t, is, nil)
+		keys, err := s.Keys(t.Context(), "a", token.EdDSA)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !s.Holds("a", token.EdDSA, keys[0]) || s.Holds("b", token.EdDSA, keys[0]) || s.Holds("a", token.ES256, keys[0]) {
+			t.Error("a key is held under another name or algorithm, or not under its own")
+		}
+		if n := testing.AllocsPerRun(1000, func() { s.Holds("a", token.EdDSA, keys[0]) }); n != 0 {
+			t.Errorf("%v allocations", n)
+		}
+		is.publish("a", "b") // other keys with the same names
+		s.Refresh()
+		time.Sleep(time.Second)
+		if s.Holds("a", token.EdDSA, keys[0]) {
+			t.Error("a withdrawn key is held because of its kid")
+		}
+	})
+}

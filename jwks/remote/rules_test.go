@@ -66,6 +66,11 @@ func TestWhatAnIssuerMustNotAnswer(t *testing.T) {
 		{"a redirect of metadata", "meta", http.RedirectHandler("https://evil.example/", http.StatusFound).ServeHTTP, "redirect to https://evil.example/ is not followed"},
 		{"a redirect of keys", "keys", http.RedirectHandler(issuerURL+"/other", http.StatusTemporaryRedirect).ServeHTTP, "is not followed"},
 		{"a web page", "keys", text("text/html; charset=utf-8", `{"keys":[]}`), "web page"},
+		{"XML", "keys", text("application/xml", `{"keys":[]}`), "application/xml"},
+		{"a picture", "meta", text("image/png", `{}`), "image/png"},
+		{"a type that is none", "keys", text("json; =", `{"keys":[]}`), "Content-Type"},
+		{"a redirect of metadata on the same host", "meta", http.RedirectHandler(issuerURL+"/meta", http.StatusPermanentRedirect).ServeHTTP, "is not followed"},
+		{"101 keys", "keys", text("application/json", `{"keys":[`+strings.Repeat("{},", jwks.MaxKeys)+`{}]}`), "101 keys"},
 		{"an error with a body", "keys", func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusInternalServerError)
 			io.WriteString(w, `{"keys":[]}`)

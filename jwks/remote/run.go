@@ -80,9 +80,9 @@ func (s *Source) end(ctx context.Context, got answer, err error) {
 		changed = s.take(got, err)
 	}
 	s.mu.Lock()
-	before := s.failure
+	before, found := s.failure, s.lost == nil
 	if ctx.Err() == nil {
-		s.failure = err
+		s.failure, s.lost = err, got.lost
 	}
 	close(s.flying.done)
 	close(s.landing.done)
@@ -93,6 +93,10 @@ func (s *Source) end(ctx context.Context, got answer, err error) {
 	}
 	if ctx.Err() == nil {
 		s.tell(got, err, before, changed)
+		if got.lost != nil && found {
+			s.cfg.Log.Warn("the issuer's metadata cannot be read; the keys come from where it last said",
+				"keys_of", s.fetch.rules.name, "for_at_most", s.cfg.Stale, "err", got.lost)
+		}
 	}
 }
 

@@ -49,11 +49,11 @@ type Config struct {
 	URL    string // the key set itself; then there is no discovery
 
 	Client  *http.Client                         // default one that dials no private address; redirects are never followed
-	Stale   time.Duration                        // how long the last good set serves when it cannot be fetched; default 24 h
+	Stale   time.Duration                        // how long the last good set, and the place of it, serve when they cannot be fetched; default 24 h
 	Now     func() time.Time                     // default time.Now
 	Log     *slog.Logger                         // default slog.Default()
 	Changed func()                               // called by Run after the set has changed; may be nil
-	Dated   func(sent, received, date time.Time) // called by Run with the Date of an answer that no cache kept; may be nil
+	Dated   func(sent, received, date time.Time) // called by Run with the Date of each good answer that no cache kept; may be nil
 }
 
 // Source is the keys of one issuer. It implements verify.Keys.
@@ -71,6 +71,7 @@ type Source struct {
 	linger  int       // callers that wait for landing
 	asked   time.Time // when an unknown kid last asked for a fetch
 	failure error     // of the last fetch; nil: it was good
+	lost    error     // of discovery, while the keys' last place answers
 	absent  map[kidAlg]time.Time
 }
 
@@ -110,7 +111,7 @@ func New(cfg Config) (*Source, error) {
 	}
 	return &Source{
 		cfg:     cfg,
-		fetch:   fetcher{rules: r, client: newClient(cfg.Client, r), now: cfg.Now},
+		fetch:   fetcher{rules: r, client: newClient(cfg.Client, r), now: cfg.Now, stale: cfg.Stale, dated: cfg.Dated},
 		wake:    make(chan struct{}, 1),
 		wanted:  newFlight(),
 		landing: newFlight(),
@@ -191,6 +192,12 @@ func (s *Source) join(kid string, alg token.Algorithm) *flight {
 	}
 	s.linger++
 	return s.landing
+}
+
+// Holds reports whether key is in the set in use. It waits for no fetch.
+func (s *Source) Holds(kid string, alg token.Algorithm, key token.Key) bool {
+	h := s.live()
+	return h != nil && h.set.Holds(kid, alg, key)
 }
 
 // live is the set in use, nil if there is none or it is too old. While fetches
