@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/longcase/longcase/token"
+	"github.com/longcase/longcase/verify/skew"
 )
 
 const (
@@ -155,4 +156,15 @@ func wantReason(t *testing.T, got Verdict, want token.Reason) {
 	if got.Reason != want {
 		t.Errorf("reason = %q (%s), want %q", got.Reason, got.Detail, want)
 	}
+}
+
+// dated is a book that has seen two Date headers of issuerA, whose clock is so
+// many seconds ahead.
+func dated(ahead int, now time.Time) *skew.Book {
+	b := skew.New()
+	for i := range 2 {
+		sent := now.Add(time.Duration(i-10) * time.Second)
+		b.Date(issuerA, sent, sent.Add(10*time.Millisecond), sent.Add(time.Duration(ahead)*time.Second).Truncate(time.Second))
+	}
+	return b
 }

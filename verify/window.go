@@ -18,22 +18,21 @@ func (p *policy) margins() margins {
 	return margins{ahead: max(p.Leeway, aheadAlways), behind: p.Leeway}
 }
 
-// measured are the policy's margins, widened in the direction in which the
-// issuer's clock was measured: to its bound and 1 s more, and never beyond
-// MaxLeeway. What a single token says of a clock widens nothing, or each token
-// would be the reason for its own acceptance.
+// measured are the policy's margins, widened in the direction in which a clock of
+// the issuer was measured: to its bound and 1 s more, and never beyond MaxLeeway.
+// What a single token says of a clock widens nothing, or each token would be the
+// reason for its own acceptance; and tokens alone do not say that a clock is
+// behind, for late ones look the same.
 func (v *Verifier) measured(p *policy, now time.Time) margins {
 	m := p.margins()
-	e, known := v.skew.Of(p.URL, now)
-	if !known {
-		return m
-	}
+	e, _ := v.skew.Of(p.URL, now)
 	for _, c := range e.Clocks {
-		if c.Tokens < 2 && c.Dates == 0 {
-			continue
+		if c.Dates > 0 || c.Tokens > 1 {
+			m.ahead = max(m.ahead, min(c.High+time.Second, MaxLeeway))
 		}
-		m.ahead = max(m.ahead, min(c.High+time.Second, MaxLeeway))
-		m.behind = max(m.behind, min(time.Second-c.Low, MaxLeeway))
+		if c.Dates > 0 {
+			m.behind = max(m.behind, min(time.Second-c.Low, MaxLeeway))
+		}
 	}
 	return m
 }
@@ -79,19 +78,24 @@ func (v *Verifier) over(p *policy, c *token.Claims, now time.Time, m margins, ou
 	return token.Refuse(token.Expired, "%s%s", what, v.known(p, now, out))
 }
 
-// known is what the issuer's clock is known to be, as the end of a sentence, and
-// writes it into the verdict. Empty: nothing.
+// known is what is known of the issuer's clock and of this host's, as the end of
+// a sentence, and writes how far they are apart into the verdict. Empty: nothing.
 func (v *Verifier) known(p *policy, now time.Time, out *Verdict) string {
-	e, ok := v.skew.Of(p.URL, now)
-	if !ok {
-		return ""
+	if e, ok := v.skew.Of(p.URL, now); ok {
+		skew := e.Skew()
+		out.Skew = &skew
 	}
-	skew := e.Skew()
-	out.Skew = &skew
 	if s := v.skew.Sentence(p.URL, now); s != "" {
 		return "; " + s
 	}
 	return ""
+}
+
+// alone reports whether nothing is known of the clocks but what one token said.
+func (v *Verifier) alone(p *policy, now time.Time) bool {
+	e, _ := v.skew.Of(p.URL, now)
+	_, host := v.skew.Host(now)
+	return !host && e.Tokens+e.Dates < 2
 }
 
 // early names the clock that is wrong. No issuer dates iat into its own future,
@@ -108,12 +112,12 @@ func (v *Verifier) early(p *policy, r token.Reason, claim string, at time.Time, 
 	if skew <= 0 {
 		return token.Refuse(r, "%s; iat is not, so the issuer lets this token begin later%s", what, v.known(p, now, out))
 	}
-	if e, ok := v.skew.Of(p.URL, now); ok && e.Tokens+e.Dates > 1 {
+	out.Skew = &skew
+	if !v.alone(p, now) {
 		if s := v.known(p, now, out); s != "" {
 			return token.Refuse(r, "%s%s", what, s)
 		}
 	}
-	out.Skew = &skew
 	return token.Refuse(r, "%s; this token alone says that the issuer's clock is at least %s ahead of this host: check NTP there (%s %s, this host %s)",
 		what, seconds(skew), witness, instant(stamp), instant(now))
 }
