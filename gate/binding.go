@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"time"
 
@@ -135,5 +136,12 @@ func proofError(err error) string {
 	return ""
 }
 
-// nonce is the nonce that proofs must hold at now (RFC 9449 section 9).
-func (g *Gate) nonce(now time.Time) string { return g.keys.nonces.At(now) }
+// nonceFor is the nonce that a refusal hands out (RFC 9449 section 9): wherever
+// the next attempt needs one, so that it need not be refused for want of it.
+// Empty: none.
+func (g *Gate) nonceFor(o *outcome, f *refusal) string {
+	if f.status != http.StatusUnauthorized || o.route.need.Binding != verify.DPoP {
+		return ""
+	}
+	return g.keys.nonces.At(o.now)
+}

@@ -53,7 +53,10 @@ func (g *Gate) refusalOf(v *verify.Verdict, o *outcome) *refusal {
 		f.scope = strings.Join(o.route.need.Scopes, " ")
 	}
 	if code := proofError(v.Err); code != "" {
-		f.oauth, f.scheme = code, schemeDPoP
+		f.oauth = code
+	}
+	if f.oauth != m.OAuth || v.Claims.Confirm.JKT != "" {
+		f.scheme = schemeDPoP
 	}
 	f.skew = v.SkewSeconds()
 	if v.Claims.Issuer != "" {
@@ -90,8 +93,8 @@ func (g *Gate) refused(o *outcome, f *refusal) Answer {
 	if f.status == http.StatusUnauthorized || f.status == http.StatusForbidden {
 		h["Www-Authenticate"] = []string{g.challenge(o, f)}
 	}
-	if f.oauth == useNonce {
-		h["Dpop-Nonce"] = []string{g.nonce(o.now)}
+	if nonce := g.nonceFor(o, f); nonce != "" {
+		h["Dpop-Nonce"] = []string{nonce}
 	}
 	switch {
 	case f.retry > 0:
@@ -155,10 +158,6 @@ func asciiJSON(r rune) string {
 	}
 	return fmt.Sprintf(`\u%04x`, r)
 }
-
-// useNonce is the error code that asks for a proof with a nonce (RFC 9449
-// section 9).
-const useNonce = "use_dpop_nonce"
 
 // challenge is the WWW-Authenticate of RFC 6750 section 3, or of RFC 9449 section
 // 7.1 where the route or the request is one of DPoP. A request without a token
