@@ -256,6 +256,22 @@ func TestBadSignatureStatesTheFingerprint(t *testing.T) {
 	}
 }
 
+// Both sides can compare the secrets they hold, and nobody can try guesses out.
+func TestBadSignatureStatesLittleOfASecret(t *testing.T) {
+	key, stranger := newSigner(t, "k1", token.HS256), newSigner(t, "k2", token.HS256)
+	v := mustNew(t, Config{Issuers: []Issuer{{URL: issuerA, Audience: orders, Algorithms: []token.Algorithm{token.HS256}, Keys: Fixed{key.Key()}}}})
+	raw := sign(t, stranger, "at+jwt", good())
+	wantReason(t, v.at(raw, Need{}, start), token.UnknownKey)
+	raw = raw[:len(raw)-2] + "AA"
+	forged := sign(t, key, "at+jwt", good())
+	got := v.at(forged[:len(forged)-43]+raw[len(raw)-43:], Need{}, start)
+	wantReason(t, got, token.BadSignature)
+	print := token.Fingerprint(key.Key())
+	if !strings.Contains(got.Detail, print) || len(print) > len("SHA256:0000…") {
+		t.Errorf("detail %q, fingerprint %q", got.Detail, print)
+	}
+}
+
 func TestBadSignatureOfManyKeysStaysShort(t *testing.T) {
 	var keys Fixed
 	for range 5 {
@@ -372,6 +388,37 @@ func TestOneIssuersAudienceIsAServiceOrAUser(t *testing.T) {
 	user.URL = issuerB
 	if _, err := New(Config{Issuers: []Issuer{service, user}}); err != nil {
 		t.Errorf("two issuers: %v", err)
+	}
+}
+
+func TestNewNamesWhatIsWrongWithTheNewerFields(t *testing.T) {
+	asked, keys := answers{}, Fixed{}
+	tests := []struct {
+		name    string
+		issuers []Issuer
+		want    string
+	}{
+		{"a required claim without a name", []Issuer{{URL: issuerA, Audience: orders, Keys: keys, Required: []string{"sid", ""}}}, "issuers[0].Required: [1]: required"},
+		{"a required claim twice", []Issuer{{URL: issuerA, Audience: orders, Keys: keys, Required: []string{"sid", "sid"}}}, `issuers[0].Required: "sid" is named twice`},
+		{"too many required claims", []Issuer{{URL: issuerA, Audience: orders, Keys: keys, Required: make([]string, 33)}}, "issuers[0].Required: 33 names"},
+		{"neither keys nor a place to ask", []Issuer{{URL: issuerA, Audience: orders}}, "issuers[0].Keys"},
+		{"asked and believed", []Issuer{{URL: issuerA, Audience: orders, Keys: keys}, {URL: issuerA, Audience: mail, Introspect: asked}}, "issuers[1].Introspect"},
+		{"asked for a user", []Issuer{{URL: issuerA, Profile: JWT, SubjectFrom: "aud", Introspect: asked}}, "issuers[0].Introspect"},
+		{"five to ask", []Issuer{
+			{URL: issuerA, Audience: orders, Introspect: asked}, {URL: issuerA + "/2", Audience: orders, Introspect: asked},
+			{URL: issuerA + "/3", Audience: orders, Introspect: asked}, {URL: issuerA + "/4", Audience: orders, Introspect: asked},
+			{URL: issuerA + "/5", Audience: orders, Introspect: asked},
+		}, "5 have Introspect"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := New(Config{Issuers: tt.issuers}); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("New = %v, want %q", err, tt.want)
+			}
+		})
+	}
+	if _, err := New(Config{Issuers: []Issuer{{URL: issuerA, Audience: orders, Keys: keys}}, CacheBytes: -1}); err == nil {
+		t.Error("New takes a negative CacheBytes")
 	}
 }
 
