@@ -12,6 +12,7 @@ import (
 	"github.com/longcase/longcase/issuer/keys"
 	"github.com/longcase/longcase/store"
 	"github.com/longcase/longcase/store/memory"
+	"github.com/longcase/longcase/verify/skew"
 )
 
 var errDisk = errors.New("disk: input/output error")
@@ -46,7 +47,7 @@ func TestAClientIsRemovedWhenWhatItHoldsIsEnded(t *testing.T) {
 	if err := ring.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	known, err := newClients(nil, newSources(log, nil), engine.Registry(), log)
+	known, err := newClients(nil, newSources(&house{log: log, book: skew.New()}, nil), engine.Registry(), log)
 	if err != nil {
 		t.Fatal(err)
 	}

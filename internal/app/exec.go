@@ -79,7 +79,7 @@ func (e *execution) run(ctx context.Context) error {
 	if err := e.inHand(ctx); err != nil {
 		return err
 	}
-	r := &room{place: place{roomAgent, config.Listener{Listen: loopback}}, handler: newSwap(e.handler())}
+	r := &room{place: place{room: roomAgent, listen: config.Listener{Listen: loopback}}, handler: newSwap(e.handler())}
 	if err := r.open(e.log); err != nil {
 		return err
 	}

@@ -2,8 +2,11 @@ package app
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/longcase/longcase/fresh/oauth"
 	"github.com/longcase/longcase/gate"
@@ -24,11 +27,24 @@ func (s *shift) newGate(c *config.Gate) (*gate.Gate, error) {
 	if err != nil {
 		return nil, err
 	}
+	list, err := routes(c.Routes)
+	if err != nil {
+		return nil, err
+	}
+	nonces, err := s.house.nonceKey()
+	if err != nil {
+		return nil, err
+	}
 	cfg := gate.Config{
-		Issuers: issuers, Routes: routes(c.Routes),
+		Issuers: issuers, Routes: list, URL: c.URL,
 		Forward: gate.Forward(c.Forward), TrustedProxies: c.TrustedProxies,
 		Revocations: feed, RevocationsFrom: from,
+		Rates: gate.Rates{Client: float64(c.Rates.Client), Address: float64(c.Rates.Address)},
+		Skew:  s.house.book, First: s.house.first(), NonceKey: nonces,
 		Hooks: s.house.metrics.Gate(), Log: s.house.log.With("room", "gate"), Now: s.house.now,
+	}
+	if c.Audit != "" {
+		cfg.Hooks.Audit = s.house.audit.write
 	}
 	if c.Revocations != nil {
 		cfg.StaleAfter, cfg.WhenStale = c.Revocations.StaleAfter, gate.WhenStale(c.Revocations.WhenStale)
@@ -36,12 +52,41 @@ func (s *shift) newGate(c *config.Gate) (*gate.Gate, error) {
 	return gate.New(cfg)
 }
 
-func routes(list []config.Route) []gate.Route {
+func routes(list []config.Route) ([]gate.Route, error) {
+	var errs []error
 	out := make([]gate.Route, len(list))
 	for i, r := range list {
-		out[i] = gate.Route{Path: r.Path, Methods: r.Methods, Audience: r.Audience, Scopes: r.Scopes, Clients: r.Clients, Upstream: r.Upstream}
+		out[i] = gate.Route{Path: r.Path, Methods: r.Methods, Audience: r.Audience, Scopes: r.Scopes, Clients: r.Clients,
+			Binding: verify.Binding(r.Binding), Once: r.Once, Upstream: r.Upstream}
+		if r.UpstreamTLS != nil {
+			var err error
+			if out[i].UpstreamTLS, err = upstreamTLS(r.UpstreamTLS); err != nil {
+				errs = append(errs, fmt.Errorf("gate.routes[%d].upstream_tls: %w", i, err))
+			}
+		}
 	}
-	return out
+	return out, errors.Join(errs...)
+}
+
+// first remembers in the store what was used once, so that a restart and every
+// other node know it; nil without a store.
+func (h *house) first() func(ctx context.Context, kind, key string, end time.Time) (bool, error) {
+	if h.engine == nil {
+		return nil
+	}
+	marks := h.engine.Marks()
+	return func(ctx context.Context, kind, key string, end time.Time) (bool, error) {
+		return marks.First(ctx, store.Mark{Kind: kind, Value: key, End: end})
+	}
+}
+
+// nonceKey makes DPoP nonces that all nodes with the same key-encryption key
+// take; nil, which means a random one, without.
+func (h *house) nonceKey() ([]byte, error) {
+	if h.kek == nil {
+		return nil, nil
+	}
+	return hkdf.Key(sha256.New, h.kek, nil, "longcase gate DPoP nonce", sha256.Size)
 }
 
 func (s *shift) accepted(list []config.Accept) ([]verify.Issuer, error) {
@@ -55,7 +100,8 @@ func (s *shift) accepted(list []config.Accept) ([]verify.Issuer, error) {
 			leeway = verify.NoLeeway
 		}
 		out[i] = verify.Issuer{URL: a.Issuer, Audience: a.Audience, Algorithms: a.Algorithms, Profile: verify.Profile(a.Profile),
-			Leeway: leeway, MaxLifetime: a.MaxLifetime, SubjectFrom: a.SubjectFrom, Keys: keys}
+			Leeway: leeway, MaxLifetime: a.MaxLifetime, SubjectFrom: a.SubjectFrom, Keys: keys,
+			Required: a.Required, FollowSkew: a.FollowSkew}
 	}
 	return out, errors.Join(errs...)
 }

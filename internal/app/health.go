@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -27,14 +28,18 @@ type check struct {
 	err  func() error
 }
 
-// healthOf answers /.longcase/healthz and /.longcase/readyz.
-func healthOf(checks []check) http.Handler {
+// healthOf answers /.longcase/healthz and /.longcase/readyz. What beside gives
+// stands in readyz and does not decide; nil: nothing.
+func healthOf(checks []check, beside func() map[string]any) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.longcase/healthz", func(w http.ResponseWriter, r *http.Request) {
 		writeHealth(w, http.StatusOK, map[string]any{"status": "ok"})
 	})
 	mux.HandleFunc("GET /.longcase/readyz", func(w http.ResponseWriter, r *http.Request) {
 		status, body := readiness(checks)
+		if beside != nil {
+			maps.Copy(body, beside())
+		}
 		writeHealth(w, status, body)
 	})
 	mux.HandleFunc("/.longcase/", http.NotFound)

@@ -40,7 +40,7 @@ type room struct {
 
 // open listens. The error says which room and what to do.
 func (r *room) open(log *slog.Logger) error {
-	tlsConfig, err := serverTLS(r.listen.TLS)
+	tlsConfig, err := serverTLS(r.place)
 	if err != nil {
 		return fmt.Errorf("%s.tls: %w", r.room, err)
 	}
@@ -158,8 +158,11 @@ func (r *room) accept() error {
 	return r.server.Serve(r.ln)
 }
 
-// serverTLS reads the files of c; nil for none.
-func serverTLS(c *config.TLS) (*tls.Config, error) {
+// serverTLS reads the files of a place; nil for none. Where tokens are bound to
+// certificates, clients are asked for one, whoever signed it: the token says
+// which it must be (RFC 8705 section 4).
+func serverTLS(p place) (*tls.Config, error) {
+	c := p.listen.TLS
 	if c == nil {
 		return nil, nil
 	}
@@ -168,17 +171,45 @@ func serverTLS(c *config.TLS) (*tls.Config, error) {
 		return nil, err
 	}
 	out := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	if p.asks {
+		out.ClientAuth = tls.RequestClientCert
+	}
 	if c.ClientCA == "" {
 		return out, nil
 	}
-	pem, err := os.ReadFile(c.ClientCA)
+	out.ClientCAs, err = authorities(c.ClientCA)
+	out.ClientAuth = tls.RequireAndVerifyClientCert
+	return out, err
+}
+
+// authorities reads a PEM file of certificates.
+func authorities(path string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	out.ClientCAs = x509.NewCertPool()
-	if !out.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no PEM certificate", c.ClientCA)
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", path)
 	}
-	out.ClientAuth = tls.RequireAndVerifyClientCert
+	return pool, nil
+}
+
+// upstreamTLS reads the files of c for connections to an upstream.
+func upstreamTLS(c *config.UpstreamTLS) (*tls.Config, error) {
+	out := &tls.Config{MinVersion: tls.VersionTLS12}
+	var err error
+	if c.CA != "" {
+		if out.RootCAs, err = authorities(c.CA); err != nil {
+			return nil, err
+		}
+	}
+	if c.Certificate != "" {
+		cert, err := tls.LoadX509KeyPair(c.Certificate, c.Key)
+		if err != nil {
+			return nil, err
+		}
+		out.Certificates = []tls.Certificate{cert}
+	}
 	return out, nil
 }

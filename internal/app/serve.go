@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -23,6 +22,8 @@ import (
 	"github.com/longcase/longcase/internal/telemetry"
 	"github.com/longcase/longcase/store"
 	"github.com/longcase/longcase/store/embedded"
+	"github.com/longcase/longcase/verify"
+	"github.com/longcase/longcase/verify/skew"
 )
 
 // ErrConfig marks errors of what the file says or names; every other error is
@@ -59,9 +60,11 @@ type house struct {
 	getenv  func(string) string
 	now     func() time.Time
 	metrics *telemetry.Metrics
-	dir     string // data directory
-	kek     []byte
-	engine  store.Engine // nil without an issuer
+	dir     string       // data directory
+	kek     []byte       // nil without an issuer
+	engine  store.Engine // nil where nothing is stored, see stores
+	book    *skew.Book   // what is known of issuers' clocks
+	audit   audit
 	rooms   []*room
 	shift   atomic.Pointer[shift]
 	failed  chan error // a room that ended by itself
@@ -96,7 +99,7 @@ func Serve(ctx context.Context, opts Options) (err error) {
 }
 
 func newHouse(opts Options) *house {
-	h := &house{opts: opts, getenv: opts.Getenv, now: opts.Now, metrics: telemetry.New(opts.Version), failed: make(chan error, 1)}
+	h := &house{opts: opts, getenv: opts.Getenv, now: opts.Now, metrics: telemetry.New(opts.Version), book: skew.New(), failed: make(chan error, 1)}
 	if h.now == nil {
 		h.now = time.Now
 	}
@@ -104,6 +107,8 @@ func newHouse(opts Options) *house {
 		h.getenv = os.Getenv
 	}
 	h.log = slog.New(slog.NewTextHandler(opts.Stderr, nil))
+	h.audit.log = h.log
+	h.metrics.Clocks(h.book, h.now)
 	return h
 }
 
@@ -134,21 +139,24 @@ func (h *house) configure(ctx context.Context, g *errgroup.Group) (*config.Confi
 	return cfg, greeting, nil
 }
 
-// open opens the data directory, if there is an issuer or an agent to need it,
-// and the issuer's key-encryption key and store.
+// open opens the data directory, the key-encryption key and the store, each if a
+// room needs it.
 func (h *house) open(cfg *config.Config) error {
-	if cfg.Issuer == nil && cfg.Agent == nil {
+	if !stores(cfg) && cfg.Agent == nil {
 		return nil
 	}
 	if err := openData(h.dir, h.log); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	if cfg.Issuer == nil {
-		return nil
+	if cfg.Issuer != nil {
+		kek, err := loadKEK(cfg.Keys.EncryptWith, h.dir, h.getenv)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrConfig, err)
+		}
+		h.kek = kek
 	}
-	kek, err := loadKEK(cfg.Keys.EncryptWith, h.dir, h.getenv)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrConfig, err)
+	if !stores(cfg) {
+		return nil
 	}
 	engine, err := embedded.Open(embedded.Config{Dir: filepath.Join(h.dir, storeDir), Log: h.log.With("room", "store")})
 	if errors.Is(err, store.ErrLocked) {
@@ -157,8 +165,16 @@ func (h *house) open(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	h.kek, h.engine = kek, engine
+	h.engine = engine
 	return nil
+}
+
+// stores reports whether a room of cfg needs the store: the issuer, and a gate
+// that remembers what was used once.
+func stores(cfg *config.Config) bool {
+	return cfg.Issuer != nil || cfg.Gate != nil && slices.ContainsFunc(cfg.Gate.Routes, func(r config.Route) bool {
+		return r.Once || r.Binding == string(verify.DPoP)
+	})
 }
 
 // listen opens every listener before any is served, so that a port that is
@@ -217,7 +233,7 @@ func (h *house) failure(ctx context.Context) error {
 
 // openAdmin starts administration, if there is an issuer to administer.
 func (h *house) openAdmin(ctx context.Context, g *errgroup.Group) error {
-	if h.engine == nil {
+	if h.kek == nil {
 		return nil
 	}
 	socket := h.opts.Admin
@@ -286,7 +302,7 @@ func (h *house) reload(ctx context.Context) error {
 func (h *house) readTLS(cfg *config.Config) (map[string]*tls.Config, error) {
 	all := map[string]*tls.Config{}
 	for _, p := range places(cfg) {
-		c, err := serverTLS(p.listen.TLS)
+		c, err := serverTLS(p)
 		if err != nil {
 			return nil, fmt.Errorf("%s.tls: %w", p.room, err)
 		}
@@ -295,62 +311,13 @@ func (h *house) readTLS(cfg *config.Config) (map[string]*tls.Config, error) {
 	return all, nil
 }
 
-// fixed names what a reload cannot change and b changes.
-func fixed(a, b *config.Config) string {
-	switch {
-	case a.Data != b.Data:
-		return "data"
-	case a.Keys != b.Keys:
-		return "keys"
-	}
-	before, after := places(a), places(b)
-	for _, p := range append(before, after...) {
-		same := func(other place) bool { return reflect.DeepEqual(p, other) }
-		if !slices.ContainsFunc(before, same) || !slices.ContainsFunc(after, same) {
-			if p.room == roomAgent {
-				return "where the agent publishes (agent.listen, or a publisher's)"
-			}
-			return p.room + ".listen or " + p.room + ".tls"
-		}
-	}
-	return ""
-}
-
-// place is where a room listens.
-type place struct {
-	room   string // issuer, gate, console, agent
-	listen config.Listener
-}
-
-// key tells places apart, whatever their TLS.
-func (p place) key() string { return p.room + " " + p.listen.Listen }
-
-// places are where the rooms of c listen.
-func places(c *config.Config) []place {
-	var all []place
-	if c.Issuer != nil {
-		all = append(all, place{roomIssuer, c.Issuer.Listener})
-	}
-	if c.Gate != nil {
-		all = append(all, place{roomGate, c.Gate.Listener})
-	}
-	if c.Agent != nil {
-		for _, at := range agentListeners(c.Agent) {
-			all = append(all, place{roomAgent, config.Listener{Listen: at}})
-		}
-	}
-	if c.Console != nil {
-		all = append(all, place{roomConsole, c.Console.Listener})
-	}
-	return all
-}
-
 func (h *house) close() error {
 	for _, r := range h.rooms {
 		if r.ln != nil {
 			r.ln.Close() // served ones are closed already
 		}
 	}
+	h.audit.turn(nil)
 	if h.engine == nil {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,6 +18,7 @@ import (
 	"github.com/longcase/longcase/issuer/keys"
 	"github.com/longcase/longcase/issuer/password"
 	"github.com/longcase/longcase/jwks"
+	"github.com/longcase/longcase/token"
 )
 
 // passwordSlots is how many passwords are hashed at a time: 19 MiB each.
@@ -34,6 +36,7 @@ type shift struct {
 	gate    *gate.Gate     // nil without a gate
 	chains  *chains.Chains // nil without an agent, like the next
 	agent   *agent.Agent
+	audit   *os.File        // the gate's; nil for none; the house takes it over at the start
 	before  <-chan struct{} // closed when the shift before has ended; nil for the first
 	stop    context.CancelFunc
 	done    chan struct{} // closed when everything has ended
@@ -45,8 +48,8 @@ type shift struct {
 // comes last, when everything else is known to be right.
 func newShift(ctx context.Context, h *house, cfg *config.Config, before *shift) (*shift, error) {
 	s := &shift{house: h, cfg: cfg, done: make(chan struct{})}
-	if s.remotes = newSources(h.log, nil); before != nil {
-		s.remotes = newSources(h.log, before.remotes)
+	if s.remotes = newSources(h, nil); before != nil {
+		s.remotes = newSources(h, before.remotes)
 		s.before = before.done
 	}
 	if cfg.Issuer != nil {
@@ -72,7 +75,14 @@ func newShift(ctx context.Context, h *house, cfg *config.Config, before *shift) 
 		}
 	}
 	if s.agent != nil {
-		return s, s.agent.Prepare()
+		if err := s.agent.Prepare(); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Gate != nil {
+		var err error
+		s.audit, err = openAudit(cfg.Gate.Audit)
+		return s, err
 	}
 	return s, nil
 }
@@ -100,7 +110,7 @@ func (s *shift) newIssuer(ctx context.Context, c *config.Issuer) error {
 		URL: c.URL, Engine: s.house.engine, Keys: s.ring, Clients: s.clients, Users: users,
 		Lifetimes: issuer.Lifetimes{Access: l.Access, MaxAccess: l.MaxAccess, SessionIdle: l.SessionIdle,
 			SessionAbsolute: l.SessionAbsolute, Code: l.Code, Backdate: l.Backdate, Grace: l.Grace},
-		Hooks: s.house.metrics.Issuer(), Log: s.house.log.With("room", "issuer"), Now: s.house.now,
+		Node: thisNode(), Hooks: s.house.metrics.Issuer(), Log: s.house.log.With("room", "issuer"), Now: s.house.now,
 	})
 	return err
 }
@@ -113,6 +123,15 @@ func (s *shift) newRing(c *config.Issuer) (err error) {
 		Log: s.house.log.With("room", "keys"), Now: s.house.now,
 	})
 	return err
+}
+
+// thisNode is the name of this machine's clock; none if the host has no name.
+func thisNode() token.Node {
+	host, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return token.NodeOf(host)
 }
 
 func newUsers(list []config.User) (*password.Users, error) {
@@ -131,6 +150,7 @@ func newUsers(list []config.User) (*password.Users, error) {
 // before that ends the house.
 func (s *shift) start(ctx context.Context) {
 	s.remotes.start(ctx)
+	s.house.audit.turn(s.audit)
 	ctx, s.stop = context.WithCancel(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	run := func(f func(context.Context) error) {
@@ -209,7 +229,11 @@ func (s *shift) settle(ctx context.Context, bound time.Duration) {
 // handler is what a room answers with, its health included. The agent tells
 // nothing, this neither, to whom it would not give a credential.
 func (s *shift) handler(p place) http.Handler {
-	health := healthOf(s.checks(p.room))
+	var beside func() map[string]any
+	if p.room == roomGate {
+		beside = func() map[string]any { return map[string]any{"clocks": clocks(s.house.book, s.house.now())} }
+	}
+	health := healthOf(s.checks(p.room), beside)
 	if p.room == roomAgent {
 		health = s.agent.Guard(health)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/longcase/longcase/jwks/remote"
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
+	"github.com/longcase/longcase/verify/skew"
 )
 
 // origin says where a remote key set comes from: by discovery from issuer, or
@@ -32,12 +33,13 @@ type source struct {
 // refuses nobody.
 type sources struct {
 	log    *slog.Logger
-	before *sources // the shift before; nil for the first
+	book   *skew.Book // told of the Date headers of what is fetched
+	before *sources   // the shift before; nil for the first
 	all    map[origin]*source
 }
 
-func newSources(log *slog.Logger, before *sources) *sources {
-	return &sources{log: log, before: before, all: map[origin]*source{}}
+func newSources(h *house, before *sources) *sources {
+	return &sources{log: h.log, book: h.book, before: before, all: map[origin]*source{}}
 }
 
 // add returns the set of o: this shift's, the one of the shift before, or a new
@@ -47,7 +49,8 @@ func (s *sources) add(o origin) (*remote.Source, error) {
 		s.all[o] = known
 		return known.set, nil
 	}
-	set, err := remote.New(remote.Config{Issuer: o.issuer, URL: o.url, Stale: o.stale, Log: s.log})
+	set, err := remote.New(remote.Config{Issuer: o.issuer, URL: o.url, Stale: o.stale, Log: s.log,
+		Dated: func(sent, received, date time.Time) { s.book.Date(o.issuer, sent, received, date) }})
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/longcase/longcase/jwks/remote"
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
+	"github.com/longcase/longcase/verify/skew"
 )
 
 // patience is how long 'token verify' tries to reach the issuer.
@@ -71,9 +72,10 @@ func setLeeway(is *verify.Issuer, text string) error {
 func judge(ctx context.Context, is verify.Issuer, raw string, now func() time.Time) (verify.Verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	changed := make(chan struct{}, 1)
+	changed, book := make(chan struct{}, 1), skew.New()
 	source, err := remote.New(remote.Config{
 		Issuer: is.URL, Now: now, Log: slog.New(slog.DiscardHandler),
+		Dated: func(sent, received, date time.Time) { book.Date(is.URL, sent, received, date) },
 		Changed: func() {
 			select {
 			case changed <- struct{}{}:
@@ -85,7 +87,7 @@ func judge(ctx context.Context, is verify.Issuer, raw string, now func() time.Ti
 		return verify.Verdict{}, &exit{exitUsage, err}
 	}
 	is.Keys = source
-	v, err := verify.New(verify.Config{Issuers: []verify.Issuer{is}})
+	v, err := verify.New(verify.Config{Issuers: []verify.Issuer{is}, Skew: book})
 	if err != nil {
 		return verify.Verdict{}, &exit{exitUsage, err}
 	}
