@@ -62,7 +62,7 @@ var house = map[string][]string{
 		"fresh/command", "fresh/selfsign", "token"},
 	"internal/app": {"internal/config", "internal/admin", "internal/telemetry", "internal/agent", "internal/agent/render", "internal/chains",
 		"fresh", "fresh/aws", "fresh/oauth", "issuer", "issuer/keys", "issuer/password",
-		"gate", "gate/extauthz", "gate/introspect", "internal/clock", "verify", "verify/skew", "jwks", "jwks/remote", "store", "store/embedded", "token"},
+		"clientauth", "gate", "gate/extauthz", "gate/introspect", "internal/clock", "verify", "verify/skew", "jwks", "jwks/remote", "store", "store/embedded", "token"},
 	"internal/cli": {"internal/config", "internal/admin", "internal/app", "internal/plan", "internal/agent/render", "internal/chains", "fresh", "fresh/aws", "fresh/oauth", "issuer/password",
 		"verify", "verify/skew", "jwks", "jwks/remote", "token"},
 	"cmd/longcase":    {"internal/cli"},

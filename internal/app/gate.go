@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/longcase/longcase/clientauth"
 	"github.com/longcase/longcase/fresh/oauth"
 	"github.com/longcase/longcase/gate"
+	"github.com/longcase/longcase/gate/introspect"
 	"github.com/longcase/longcase/internal/config"
 	"github.com/longcase/longcase/issuer"
 	"github.com/longcase/longcase/store"
@@ -93,17 +95,37 @@ func (s *shift) accepted(list []config.Accept) ([]verify.Issuer, error) {
 	var errs []error
 	out := make([]verify.Issuer, len(list))
 	for i, a := range list {
-		keys, err := s.acceptedKeys(fmt.Sprintf("gate.accept[%d]", i), a)
-		errs = append(errs, err)
+		what := fmt.Sprintf("gate.accept[%d]", i)
 		leeway := a.Leeway
 		if leeway == 0 {
 			leeway = verify.NoLeeway
 		}
 		out[i] = verify.Issuer{URL: a.Issuer, Audience: a.Audience, Algorithms: a.Algorithms, Profile: verify.Profile(a.Profile),
-			Leeway: leeway, MaxLifetime: a.MaxLifetime, SubjectFrom: a.SubjectFrom, Keys: keys,
+			Leeway: leeway, MaxLifetime: a.MaxLifetime, SubjectFrom: a.SubjectFrom,
 			Required: a.Required, FollowSkew: a.FollowSkew}
+		var err error
+		if a.Introspect != nil {
+			out[i].Introspect, err = s.asked(what+".introspect", a)
+		} else {
+			out[i].Keys, err = s.acceptedKeys(what, a)
+		}
+		errs = append(errs, err)
 	}
 	return out, errors.Join(errs...)
+}
+
+// asked is an issuer that says itself what its tokens are.
+func (s *shift) asked(what string, a config.Accept) (verify.Introspector, error) {
+	client, err := s.clientOf(a.Introspect.Client, a.Introspect.Secret, a.Introspect.Key, a.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	src, err := introspect.New(introspect.Config{URL: a.Introspect.URL, Client: client, Now: s.house.now,
+		Dated: func(sent, received, date time.Time) { s.house.book.Date(a.Issuer, sent, received, date) }})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return src, nil
 }
 
 // acceptedKeys are the keys of one accepted issuer: a shared secret, a file,
@@ -133,31 +155,33 @@ func (s *shift) feed(c *config.Revocations) (gate.Feed, string, error) {
 	case s.cfg.Issuer != nil && s.cfg.Issuer.URL == c.Follow:
 		return ownFeed(s.issuer), c.Follow, nil
 	}
-	f := gate.Follow{Issuer: c.Follow, ClientID: c.Client}
-	if err := s.followAs(&f, c); err != nil {
+	client, err := s.clientOf(c.Client, c.Secret, c.Key, c.Follow)
+	if err != nil {
 		return nil, "", fmt.Errorf("gate.revocations: %w", err)
 	}
-	feed, err := gate.NewFollower(f)
+	feed, err := gate.NewFollower(gate.Follow{Issuer: c.Follow, ClientID: client.ClientID, Secret: client.Secret, Key: client.Key})
 	return feed, c.Follow, err
 }
 
-// followAs sets how f authenticates.
-func (s *shift) followAs(f *gate.Follow, c *config.Revocations) error {
-	if c.Secret.Given() {
-		secret, err := c.Secret.Read(s.house.getenv)
-		f.Secret = string(secret)
-		return err
+// clientOf is the client id, with the secret or the private key that it proves
+// itself with to audience.
+func (s *shift) clientOf(id string, secret, key config.Secret, audience string) (clientauth.Config, error) {
+	out := clientauth.Config{ClientID: id, Audience: audience}
+	if secret.Given() {
+		text, err := secret.Read(s.house.getenv)
+		out.Secret = string(text)
+		return out, err
 	}
-	text, err := c.Key.Read(s.house.getenv)
+	text, err := key.Read(s.house.getenv)
 	if err != nil {
-		return err
+		return out, err
 	}
 	signer, err := parseSigner(text)
 	if err != nil {
-		return fmt.Errorf("key: %s: %w", c.Key, err)
+		return out, fmt.Errorf("key: %s: %w", key, err)
 	}
-	f.Key = &signer
-	return nil
+	out.Key = &signer
+	return out, nil
 }
 
 // ownFeed is the feed of the issuer in the same process.
