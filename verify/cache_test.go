@@ -1,11 +1,246 @@
 package verify
 
 import (
+	"context"
+	"fmt"
+	"reflect"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
+	"github.com/longcase/longcase/jwks"
 	"github.com/longcase/longcase/token"
 )
+
+// turning are keys that a test replaces.
+type turning struct{ set jwks.Set }
+
+func (k *turning) Keys(ctx context.Context, kid string, alg token.Algorithm) ([]token.Key, error) {
+	return k.set.Keys(ctx, kid, alg)
+}
+
+func (k *turning) Holds(kid string, alg token.Algorithm, key token.Key) bool {
+	return k.set.Holds(kid, alg, key)
+}
+
+// shy are keys that cannot say which key they hold.
+type shy struct{ keys Keys }
+
+func (s shy) Keys(ctx context.Context, kid string, alg token.Algorithm) ([]token.Key, error) {
+	return s.keys.Keys(ctx, kid, alg)
+}
+
+// world is what two verifiers of the same policies, one of them with a cache,
+// both look at.
+type world struct {
+	signers       []token.Signer // two of them share a kid, one has none
+	tokens        []string
+	keys          turning
+	ended         map[string]token.Reason // by kid and by jti
+	plain, cached *Verifier
+}
+
+func newWorld(t *testing.T, holder bool, cacheBytes int) *world {
+	w := &world{ended: map[string]token.Reason{}}
+	for _, kid := range []string{"a", "a", "b", ""} {
+		w.signers = append(w.signers, newSigner(t, kid, token.EdDSA))
+	}
+	for i, s := range w.signers {
+		for j, more := range []claims{
+			{}, {"aud": mail}, {"iat": at(25).Unix(), "nbf": at(25).Unix()}, {"nbf": at(40).Unix()}, {"exp": at(4000).Unix()},
+			{"iat": nil, "nbf": nil}, {"cnf": claims{"jkt": thumb}}, {"sub": nil}, {"tenant": "x"}, {"iss": issuerB},
+		} {
+			c := good().with(claims{"jti": fmt.Sprint(i, j)}).with(more)
+			w.tokens = append(w.tokens, sign(t, s, "at+jwt", c), sign(t, s, "JWT", c))
+		}
+	}
+	var keys Keys = &w.keys
+	if !holder {
+		keys = shy{&w.keys}
+	}
+	w.plain, w.cached = w.verifier(t, keys, 0), w.verifier(t, keys, cacheBytes)
+	return w
+}
+
+func (w *world) verifier(t *testing.T, keys Keys, cacheBytes int) *Verifier {
+	memory := &uses{seen: map[string]time.Time{}}
+	return mustNew(t, Config{
+		Issuers: []Issuer{
+			{URL: issuerA, Audience: orders, Keys: keys, FollowSkew: true, Leeway: 10 * time.Second},
+			{URL: issuerA, Audience: mail, Keys: keys, Profile: JWT, Required: []string{"tenant"}},
+			{URL: issuerB, Profile: JWT, SubjectFrom: "aud", Keys: keys},
+		},
+		First: memory.first,
+		Ended: func(kid string, c *token.Claims, _ time.Time) error {
+			for _, what := range []string{"kid " + kid, "jti " + c.ID} {
+				if r := w.ended[what]; r != "" {
+					return token.Refuse(r, "%s has ended, as has the key of %s", what, c.Subject)
+				}
+			}
+			return nil
+		},
+		CacheBytes: cacheBytes,
+	})
+}
+
+// rotate shows some of the keys, in some order.
+func (w *world) rotate(rt *rapid.T) {
+	var keys []token.Key
+	for _, i := range rapid.SliceOfN(rapid.IntRange(0, len(w.signers)-1), 0, 5).Draw(rt, "keys") {
+		k := w.signers[i].Key()
+		if rapid.Bool().Draw(rt, "renamed") { // the material under a kid of another
+			k, _ = token.NewKey(rapid.SampledFrom([]string{"a", "b", "c", ""}).Draw(rt, "kid"), k.Algorithm(), k.Public())
+		}
+		keys = append(keys, k)
+	}
+	w.keys.set = jwks.FromKeys(keys...)
+}
+
+func (w *world) end(rt *rapid.T) {
+	switch what := rapid.SampledFrom([]string{"kid a", "kid b", "jti 0 0", "jti 2 0"}).Draw(rt, "ended"); {
+	case w.ended[what] != "":
+		delete(w.ended, what)
+	case what[:3] == "kid":
+		w.ended[what] = token.KeyRevoked
+	default:
+		w.ended[what] = token.Revoked
+	}
+}
+
+func (w *world) need(rt *rapid.T) Need {
+	n := Need{
+		Audience: rapid.SampledFrom([]string{"", "", orders, mail}).Draw(rt, "audience"),
+		Once:     rapid.IntRange(0, 9).Draw(rt, "once") == 0,
+	}
+	switch rapid.IntRange(0, 5).Draw(rt, "need") {
+	case 0:
+		n.Scopes = []string{"orders.delete"}
+	case 1:
+		n.Clients = []string{"batch"}
+	case 2:
+		n.Binding = DPoP
+	case 3:
+		n.Shown = func(time.Time) (token.Confirmation, error) { return token.Confirmation{JKT: thumb}, nil }
+	}
+	return n
+}
+
+// For any token and any change of keys, early ends, time and need: the verdict
+// with the cache is the verdict without it, to the last byte.
+func TestTheCacheChangesNoVerdict(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		holder bool
+		bytes  int
+	}{
+		{"a cache that holds all", true, 1 << 20},
+		{"a cache that holds three", true, 6 << 10},
+		{"keys that cannot say", false, 1 << 20},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rapid.Check(t, func(rt *rapid.T) {
+				w := newWorld(t, tt.holder, tt.bytes)
+				w.rotate(rt)
+				now := start
+				for range rapid.IntRange(1, 60).Draw(rt, "steps") {
+					switch rapid.IntRange(0, 9).Draw(rt, "step") {
+					case 0:
+						w.rotate(rt)
+					case 1:
+						w.end(rt)
+					case 2:
+						now = at(rapid.IntRange(-60, 500).Draw(rt, "now"))
+					default:
+						raw := rapid.SampledFrom(w.tokens).Draw(rt, "token")
+						need := w.need(rt)
+						plain, cached := w.plain.at(raw, need, now), w.cached.at(raw, need, now)
+						if !reflect.DeepEqual(plain, cached) {
+							rt.Fatalf("%s\nwithout: %+v\nwith:    %+v", raw, plain, cached)
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+// A kid whose key was replaced is another key.
+func TestAReusedKidIsNoHit(t *testing.T) {
+	old, renewed := newSigner(t, "k1", token.ES256), newSigner(t, "k1", token.ES256)
+	keys := &turning{jwks.FromKeys(old.Key())}
+	v := mustNew(t, Config{Issuers: []Issuer{{URL: issuerA, Audience: orders, Keys: keys}}, CacheBytes: 1 << 20})
+	raw := sign(t, old, "at+jwt", good())
+	wantReason(t, v.at(raw, Need{}, start), "")
+	keys.set = jwks.FromKeys(renewed.Key())
+	wantReason(t, v.at(raw, Need{}, start), token.BadSignature)
+	keys.set = jwks.FromKeys()
+	wantReason(t, v.at(raw, Need{}, start), token.UnknownKey)
+	keys.set = jwks.FromKeys(renewed.Key(), old.Key())
+	wantReason(t, v.at(raw, Need{}, start), "")
+}
+
+// counting counts how often it is asked for keys, which is how often signatures
+// are checked.
+type counting struct {
+	turning
+	asked int
+}
+
+func (k *counting) Keys(ctx context.Context, kid string, alg token.Algorithm) ([]token.Key, error) {
+	k.asked++
+	return k.turning.Keys(ctx, kid, alg)
+}
+
+func TestWhatEntersTheCache(t *testing.T) {
+	key, stranger := newSigner(t, "k1", token.EdDSA), newSigner(t, "k1", token.EdDSA)
+	raw := sign(t, key, "at+jwt", good())
+	tests := []struct {
+		name  string
+		raw   string
+		bytes int
+		now   time.Time
+		asked int // for two verifications
+	}{
+		{"a good token", raw, 1 << 20, start, 1},
+		{"a token for another audience", sign(t, key, "at+jwt", good().with(claims{"aud": mail})), 1 << 20, start, 1},
+		{"a token that is over within the leeway", raw, 1 << 20, at(359), 1},
+		{"a token that is over for ever", raw, 1 << 20, at(360), 2},
+		{"a token without end", sign(t, key, "at+jwt", good().with(claims{"exp": nil})), 1 << 20, start, 2},
+		{"a forged token", sign(t, stranger, "at+jwt", good()), 1 << 20, start, 2},
+		{"a token larger than the cache", raw, 500, start, 2},
+		{"no cache", raw, 0, start, 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			keys := &counting{turning: turning{jwks.FromKeys(key.Key())}}
+			v := mustNew(t, Config{Issuers: []Issuer{{URL: issuerA, Audience: orders, Keys: keys}}, CacheBytes: tt.bytes})
+			first, second := v.at(tt.raw, Need{}, tt.now), v.at(strings.Clone(tt.raw), Need{}, tt.now)
+			if !reflect.DeepEqual(first, second) || keys.asked != tt.asked {
+				t.Errorf("asked for keys %d times, want %d; %+v, then %+v", keys.asked, tt.asked, first, second)
+			}
+		})
+	}
+}
+
+// Two tokens with one hash stand in each other's way and are never taken for
+// each other.
+func TestTokensWithOneHashAreToldApart(t *testing.T) {
+	key := newSigner(t, "k1", token.EdDSA)
+	v := only(t, Issuer{}, key)
+	v.cache = newCache(leastShard) // one shard
+	alice, bob := sign(t, key, "at+jwt", good()), sign(t, key, "at+jwt", good().with(claims{"sub": "bob"}))
+	wantReason(t, v.at(alice, Need{}, start), "")
+	collide(v.cache, v.cache.shards[0].all[0], bob)
+	if got := v.at(bob, Need{}, start); got.Claims.Subject != "bob" {
+		t.Errorf("bob is taken for %q", got.Claims.Subject)
+	}
+	if got := v.at(alice, Need{}, start); got.Claims.Subject != "alice" {
+		t.Errorf("alice is taken for %q", got.Claims.Subject)
+	}
+}
 
 // A check of a token that was verified before allocates nothing.
 func TestAHitAllocatesNothing(t *testing.T) {
@@ -36,5 +271,119 @@ func BenchmarkHit(b *testing.B) {
 		if !v.at(raw, Need{}, start).Accepted() {
 			b.Fatal("refused")
 		}
+	}
+}
+
+// collide makes e stand where raw would be looked for.
+func collide(c *cache, e *entry, raw string) {
+	s := c.shard(e.hash)
+	delete(s.found, e.hash)
+	e.hash = c.entry(raw, &e.reading).hash
+	s.found[e.hash] = e
+}
+
+// filled is a cache of one shard with n tokens, the first to end first, and
+// what was put in.
+func filled(n int) (*cache, []string) {
+	c := newCache(leastShard)
+	var raws []string
+	for i := range n {
+		raws = append(raws, strings.Repeat("t", 600)+fmt.Sprint(i))
+		c.add(raws[i], &reading{claims: token.Claims{Issuer: issuerA, Expires: at(300 + i)}}, start)
+	}
+	return c, raws
+}
+
+func (c *cache) holds(raws []string, now time.Time) (n int) {
+	for _, raw := range raws {
+		if e := c.shards[0].found[c.entry(raw, &reading{}).hash]; e != nil && e.raw == raw {
+			n++
+		}
+	}
+	return n
+}
+
+func TestWhatIsOverGoesFirst(t *testing.T) {
+	c, raws := filled(10000)
+	room := c.holds(raws, start)
+	if room < 50 || room == len(raws) {
+		t.Fatalf("%d of %d tokens found room", room, len(raws))
+	}
+	c, raws = filled(room)
+	now := at(300 + room/2).Add(MaxLeeway - time.Second) // half of them is over
+	for i := range room / 2 {
+		c.add(strings.Repeat("n", 600)+fmt.Sprint(i), &reading{claims: token.Claims{Issuer: issuerA, Expires: at(9000)}}, now)
+	}
+	if n := c.holds(raws[room/2:], now); n != room-room/2 {
+		t.Errorf("%d of %d tokens that live were dropped", room-room/2-n, room-room/2)
+	}
+	if n := c.holds(raws[:room/2], now); n > 1 { // the last may have left a little room
+		t.Errorf("%d tokens that are over stayed", n)
+	}
+}
+
+func TestWhatIsUsedStays(t *testing.T) {
+	c, raws := filled(10000)
+	room := c.holds(raws, start)
+	c, raws = filled(room)
+	used := raws[:room/4]
+	for i := range 5 * room {
+		for _, raw := range used {
+			if c.find(raw, start) == nil {
+				t.Fatalf("a token in use is gone after %d others", i)
+			}
+		}
+		c.add(strings.Repeat("n", 600)+fmt.Sprint(i), &reading{claims: token.Claims{Issuer: issuerA, Expires: at(300 + i%100)}}, start)
+	}
+}
+
+// The bound is one of memory, whatever the tokens look like.
+func TestTheCacheIsBoundedInBytes(t *testing.T) {
+	const bytes = 4 << 20
+	for name, c := range map[string]token.Claims{
+		"small claims": {Issuer: issuerA, Subject: "alice"},
+		"large claims": {Issuer: issuerA, Subject: strings.Repeat("s", 900), Scope: strings.Repeat("x ", 400), Audience: make([]string, 50), Raw: make([]byte, 3000)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.Expires = at(300)
+			before := heapBytes()
+			cache := newCache(bytes)
+			for i := range 20000 {
+				raw := fmt.Sprintf("%d.%s", i, strings.Repeat("t", 100+i%500))
+				cache.add(raw, &reading{claims: c, kid: "k1", typ: "at+jwt"}, start)
+			}
+			if grown := int(heapBytes() - before); grown > bytes*11/10 || grown < bytes/2 {
+				t.Errorf("%d bytes for a bound of %d", grown, bytes)
+			}
+			for i := range cache.shards {
+				s := &cache.shards[i]
+				if len(s.found) != len(s.all) || s.bytes > s.limit {
+					t.Errorf("shard %d: %d found, %d held, %d of %d bytes", i, len(s.found), len(s.all), s.bytes, s.limit)
+				}
+			}
+			runtime.KeepAlive(cache)
+		})
+	}
+}
+
+func heapBytes() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// A hit hands out memory of the cache and never that of a request.
+func TestTheCacheKeepsNoRequestAlive(t *testing.T) {
+	request := []byte(strings.Repeat("r", 100))
+	r := &reading{claims: token.Claims{Issuer: issuerA, Subject: "alice", Audience: []string{orders}, Raw: request, Expires: at(300)}, kid: "k"}
+	c := newCache(1 << 20)
+	c.add("raw", r, start)
+	clear(request)
+	r.claims.Audience[0] = mail
+	got := c.find("raw", start)
+	if got == nil || got.claims.Subject != "alice" || got.claims.Audience[0] != orders || string(got.claims.Raw) != strings.Repeat("r", 100) || got.kid != "k" {
+		t.Errorf("found %+v", got)
 	}
 }
