@@ -96,6 +96,7 @@ type Gate struct {
 	upstream http.RoundTripper
 	own      []*http.Transport // of routes with TLS of their own
 	realm    string
+	keys     possession
 
 	clients, addresses *limiter // nil: no bound
 }
@@ -111,6 +112,7 @@ func New(cfg Config) (*Gate, error) {
 		g.index = newIndex(cfg.MaxRevocations, cfg.StaleAfter)
 	}
 	var err error
+	g.keys, _ = newPossession(cfg) // its one error is cfg.check's as well
 	g.verifier, err = verify.New(verify.Config{
 		Issuers: g.cfg.Issuers, Ended: g.ended, Skew: cfg.Skew, First: cfg.First, CacheBytes: max(cfg.CacheBytes, 0),
 	})

@@ -181,17 +181,19 @@ func (g *Gate) verdict(ctx context.Context, r *Request, o *outcome) verify.Verdi
 	proofs := g.shown(r, o, raw)
 	need.Shown = proofs.keys()
 	v := g.verifier.Verify(ctx, raw, need, o.now)
-	if !v.Accepted() {
-		return v
+	var e *token.Error
+	if v.Accepted() || v.Reason == token.BindingMissing && o.route.need.Binding == verify.AnyBinding {
+		e = fitsScheme(&v.Claims, scheme)
 	}
-	e := fitsScheme(&v.Claims, scheme)
-	if e == nil {
+	if v.Accepted() && e == nil {
 		e = proofs.spend(ctx)
 	}
 	if e != nil {
-		v.Reason, v.Detail, v.Err = e.Reason, e.Detail, e.Err
+		v.Reason, v.Detail, v.Err = e.Reason, e.Detail, errors.Join(v.Err, e.Err)
 	}
-	o.nonce = proofs.renewal(o.now)
+	if v.Accepted() {
+		o.nonce = proofs.renewal(o.now)
+	}
 	return v
 }
 
