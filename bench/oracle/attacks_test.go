@@ -26,6 +26,14 @@ type attack struct {
 	name string
 	alg  token.Algorithm
 	raw  string
+
+	from   string // the token before it was tampered with; empty: the algorithm's good one
+	strict bool   // refused with profile rfc9068 only
+}
+
+// attackOn is an attack that begins with the good token of alg.
+func attackOn(name string, alg token.Algorithm, raw string) attack {
+	return attack{name: name, alg: alg, raw: raw}
 }
 
 const (
@@ -45,10 +53,7 @@ func goodClaims() string {
 // forge signs any header and payload rightly with the pair's own key.
 func (p pair) forge(t *testing.T, header, payload string) string {
 	t.Helper()
-	if p.alg == token.HS256 {
-		return sign(header, payload)
-	}
-	return signWith(t, p, b64(header)+"."+b64(payload))
+	return p.signMessage(t, b64(header)+"."+b64(payload))
 }
 
 func (p pair) header(more string) string {
@@ -61,7 +66,7 @@ func ambiguous(t *testing.T, p pair) []attack {
 	t.Helper()
 	var all []attack
 	add := func(name, header, payload string) {
-		all = append(all, attack{name, p.alg, p.forge(t, header, payload)})
+		all = append(all, attackOn(name, p.alg, p.forge(t, header, payload)))
 	}
 	for name, payload := range badPayloads() {
 		add(name, p.header(""), payload)
@@ -180,19 +185,19 @@ func confused(t *testing.T) []attack {
 			message := b64(`{"alg":"HS256","kid":"k","typ":"at+jwt"}`) + "." + b64(goodClaims())
 			mac := hmac.New(sha256.New, secret)
 			mac.Write([]byte(message))
-			all = append(all, attack{"public key as HS256 secret", alg, message + "." + b64(string(mac.Sum(nil)))})
+			all = append(all, attackOn("public key as HS256 secret", alg, message+"."+b64(string(mac.Sum(nil)))))
 		}
 		for _, none := range []string{"none", "None", "NONE", "nOnE", "none ", "", "HS1", "RS1", "ES256K", "A128KW", "dir"} {
 			message := b64(fmt.Sprintf(`{"alg":%q,"kid":"k","typ":"at+jwt"}`, none)) + "." + b64(goodClaims())
 			for _, sig := range []string{".", "", ".AA", "." + b64("x")} {
-				all = append(all, attack{"alg " + none, alg, message + sig})
+				all = append(all, attackOn("alg "+none, alg, message+sig))
 			}
 		}
 		for _, other := range algorithms() {
 			if other != alg {
 				good := strings.Split(p.forge(t, p.header(""), goodClaims()), ".")
 				raw := b64(pairs()[other].header("")) + "." + good[1] + "." + good[2]
-				all = append(all, attack{"signature of " + string(alg), other, raw})
+				all = append(all, attackOn("signature of "+string(alg), other, raw))
 			}
 		}
 	}
@@ -229,18 +234,18 @@ func strangers(t *testing.T) []attack {
 	for _, more := range []string{
 		``, `,"jwk":` + jwk, `,"jku":"https://evil.test/jwks"`, `,"x5u":"https://evil.test/x5u"`, `,"x5c":["AAAA"]`,
 	} {
-		all = append(all, attack{"own key" + more, token.ES256, p.forge(t, p.header(more), goodClaims())})
+		all = append(all, attackOn("own key"+more, token.ES256, p.forge(t, p.header(more), goodClaims())))
 	}
 	for _, kid := range []string{"", "other", "../../dev/null", "/dev/null", "k' OR '1'='1", "k\\u0000", strings.Repeat("k", 8000)} {
 		header := fmt.Sprintf(`{"alg":"ES256","kid":"%s","typ":"at+jwt"}`, kid)
-		all = append(all, attack{"kid", token.ES256, p.forge(t, header, goodClaims())})
+		all = append(all, attackOn("kid", token.ES256, p.forge(t, header, goodClaims())))
 	}
 	message := b64(p.header("")) + "." + b64(goodClaims()) + "."
 	order := elliptic.P256().Params().N
 	for _, r := range []*big.Int{new(big.Int), big.NewInt(1), order, new(big.Int).Sub(order, big.NewInt(1))} {
 		for _, s := range []*big.Int{new(big.Int), big.NewInt(1), order} {
 			sig := append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
-			all = append(all, attack{"psychic signature", token.ES256, message + b64(string(sig))})
+			all = append(all, attackOn("psychic signature", token.ES256, message+b64(string(sig))))
 		}
 	}
 	return append(all, inASN1(t))
@@ -254,7 +259,7 @@ func inASN1(t *testing.T) attack {
 	dot := strings.LastIndexByte(raw, '.')
 	sig := must(base64.RawURLEncoding.DecodeString(raw[dot+1:]))
 	der := must(asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])}))
-	return attack{"signature in ASN.1", token.ES256, raw[:dot+1] + b64(string(der))}
+	return attackOn("signature in ASN.1", token.ES256, raw[:dot+1]+b64(string(der)))
 }
 
 // edited are all tokens one small edit away from a good one.
@@ -271,7 +276,7 @@ func edited(t *testing.T, p pair) []attack {
 			edits = append(edits, good[:i]+string(next(good[i], 1))+good[i+1:], good[:i]+string(next(good[i], 32))+good[i+1:])
 		}
 		for _, raw := range edits {
-			all = append(all, attack{fmt.Sprintf("edited at %d", i), p.alg, raw})
+			all = append(all, attackOn(fmt.Sprintf("edited at %d", i), p.alg, raw))
 		}
 	}
 	return all

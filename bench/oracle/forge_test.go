@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -11,6 +12,17 @@ import (
 	"fmt"
 	"testing"
 )
+
+// signMessage signs any message with any pair, that of a shared secret included.
+func (p pair) signMessage(t *testing.T, message string) string {
+	t.Helper()
+	if secret, ok := p.pub.([]byte); ok {
+		mac := hmac.New(sha256.New, secret)
+		mac.Write([]byte(message))
+		return message + "." + b64(string(mac.Sum(nil)))
+	}
+	return signWith(t, p, message)
+}
 
 // signWith signs message with the pair's private key, whatever message is.
 func signWith(t *testing.T, p pair, message string) string {
