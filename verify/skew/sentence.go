@@ -39,7 +39,7 @@ func (b *Book) sentence(issuer string, at token.Instant) string {
 // known.
 func (b *Book) unknown(at token.Instant) string {
 	host, known := b.hostNow(at)
-	if !known || host.within(agree) {
+	if !known || host.Unsynchronised || host.within(agree) {
 		return ""
 	}
 	return host.says() + ": check NTP here"
@@ -110,12 +110,12 @@ func remedy(c Clock, host Host, known bool) string {
 		said = "; " + host.says()
 	}
 	switch {
-	case !known && !apart, known && !apart && host.within(agree):
+	case !apart && (!known || host.Unsynchronised || host.within(agree)):
 		return said
 	case !known, host.within(max(agree, skew.Abs()/4)):
 		return said + ": check NTP there"
 	case host.Unsynchronised && apart, (skew + host.Offset).Abs() > agree+host.Bound:
-		return said + ": check NTP here and there"
+		return said + ": check NTP there and here"
 	}
 	return said + ": check NTP here" // it alone explains the distance
 }

@@ -56,15 +56,15 @@ func TestSentence(t *testing.T) {
 		},
 		{
 			"the fault is on both sides", []func(*world){poll(machine{ahead: 60 * time.Second}), behind},
-			"the clock of the issuer is 59.9 to 61 s ahead of this host (1 Date header); this host's own clock is 20.9 s behind NTP (chrony): check NTP here and there",
+			"the clock of the issuer is 59.9 to 61 s ahead of this host (1 Date header); this host's own clock is 20.9 s behind NTP (chrony): check NTP there and here",
 		},
 		{
 			"this host's state is vague", []func(*world){poll(fast), vague},
-			"the clock of the issuer is 20.9 to 22 s ahead of this host (1 Date header); this host agrees with NTP within 8 s: check NTP here and there",
+			"the clock of the issuer is 20.9 to 22 s ahead of this host (1 Date header); this host agrees with NTP within 8 s: check NTP there and here",
 		},
 		{
 			"nothing keeps this host's clock", []func(*world){poll(fast), host(Host{Unsynchronised: true, Source: "kernel"})},
-			"the clock of the issuer is 20.9 to 22 s ahead of this host (1 Date header); this host's own clock is not synchronised (kernel): check NTP here and there",
+			"the clock of the issuer is 20.9 to 22 s ahead of this host (1 Date header); this host's own clock is not synchronised (kernel): check NTP there and here",
 		},
 		{
 			"behind", []func(*world){poll(machine{ahead: -21 * time.Second})},
@@ -80,8 +80,13 @@ func TestSentence(t *testing.T) {
 		},
 		{
 			"both agree, and both are wrong", []func(*world){poll(good), behind},
-			"the clock of the issuer agrees with this host within 1 s (1 Date header); this host's own clock is 20.9 s behind NTP (chrony): check NTP here and there",
+			"the clock of the issuer agrees with this host within 1 s (1 Date header); this host's own clock is 20.9 s behind NTP (chrony): check NTP there and here",
 		},
+		{
+			"both agree, whatever keeps them", []func(*world){poll(good), host(Host{Unsynchronised: true, Source: "kernel"})},
+			"the clock of the issuer agrees with this host within 1 s (1 Date header); this host's own clock is not synchronised (kernel)",
+		},
+		{"nothing is known of either", []func(*world){host(Host{Unsynchronised: true, Source: "kernel"})}, ""},
 		{
 			"only this host's is known", []func(*world){behind},
 			"this host's own clock is 20.9 s behind NTP (chrony): check NTP here",
