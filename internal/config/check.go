@@ -327,6 +327,7 @@ func (l *loader) routes(g *Gate) {
 		}
 		l.overlap(r, methods[r.Path])
 		l.binding(r, g)
+		l.once(r, g)
 		l.upstreamTLS(r)
 	}
 }
@@ -339,6 +340,14 @@ func (l *loader) binding(r *Route, g *Gate) {
 		l.wrong(&r.Binding, "", "gate.routes.binding: dpop behind another proxy needs gate.url: a proof names the URL that the client called")
 	case r.Binding == "mtls" && !l.given(&g.TLS) && !l.given(&g.TrustedProxies) && !l.given(&g.ExtAuthz):
 		l.wrong(&r.Binding, "", "gate.routes.binding: mtls needs gate.tls, or gate.trusted_proxies that pass the client's certificate on")
+	}
+}
+
+// once wants tokens that end before a use of theirs is forgotten: after 25 hours.
+func (l *loader) once(r *Route, g *Gate) {
+	long := slices.ContainsFunc(g.Accept, func(a Accept) bool { return a.Audience == r.Audience && a.MaxLifetime > day })
+	if r.Once && long {
+		l.wrong(&r.Once, "", "gate.routes.once needs max_lifetime: 24h or less for this audience: a use is remembered for 25h at most")
 	}
 }
 

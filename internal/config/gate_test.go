@@ -19,6 +19,7 @@ func TestGateRefusals(t *testing.T) {
 		{"another binding", "accept: [A], routes: [{path: /, binding: mtl}]", `unknown gate.routes.binding "mtl"`},
 		{"authorities of a plain upstream", "accept: [A], routes: [{path: /, upstream: 'http://127.0.0.1:1', upstream_tls: {ca: c}}]", "is for an https upstream"},
 		{"half a certificate", "accept: [A], routes: [{path: /, upstream: 'https://u', upstream_tls: {certificate: c}}]", "one of certificate and key"},
+		{"single use of tokens that outlive the memory of it", "accept: [{issuer: 'https://i', audience: a, max_lifetime: 30h}], routes: [{path: /, once: true}]", "needs max_lifetime: 24h or less"},
 		{"rates", "accept: [A], rates: {client: 100/s, address: 5000/h}", ""},
 		{"a rate without a unit", "accept: [A], rates: {client: 100}", "gate.rates.client is a rate like 100/s"},
 		{"a rate of nothing", "accept: [A], rates: {address: 0/s}", "nothing would pass"},
