@@ -63,21 +63,23 @@ func New(cfg Config) (*Guard, error) {
 
 // Unary is a grpc.UnaryServerInterceptor.
 func (g *Guard) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	admitted, trailer, err := g.admit(ctx, info.FullMethod)
+	admitted, said, err := g.admit(ctx, info.FullMethod)
 	if err != nil {
-		_ = grpc.SetTrailer(ctx, trailer)
+		_ = grpc.SetTrailer(ctx, said)
 		return nil, err
 	}
+	_ = grpc.SetHeader(ctx, said)
 	return next(admitted, req)
 }
 
 // Stream is a grpc.StreamServerInterceptor.
 func (g *Guard) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	admitted, trailer, err := g.admit(ss.Context(), info.FullMethod)
+	admitted, said, err := g.admit(ss.Context(), info.FullMethod)
 	if err != nil {
-		ss.SetTrailer(trailer)
+		ss.SetTrailer(said)
 		return err
 	}
+	_ = ss.SetHeader(said)
 	return next(srv, &stream{ServerStream: ss, ctx: admitted})
 }
 
@@ -89,8 +91,8 @@ type stream struct {
 
 func (s *stream) Context() context.Context { return s.ctx }
 
-// admit returns the context of an admitted call, or the status of a refused one
-// and its trailer.
+// admit returns the context of an admitted call and what its header says to the
+// client, or the status of a refused one and what its trailer says.
 func (g *Guard) admit(ctx context.Context, method string) (context.Context, metadata.MD, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	if g.exempt[method] {
@@ -103,6 +105,9 @@ func (g *Guard) admit(ctx context.Context, method string) (context.Context, meta
 	ctx = cleaned(ctx, md)
 	if a.Claims != nil {
 		ctx = gate.NewContext(ctx, a.Claims)
+	}
+	if a.Nonce != "" {
+		return ctx, metadata.Pairs("dpop-nonce", a.Nonce), nil
 	}
 	return ctx, nil, nil
 }
