@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/longcase/longcase/token"
 )
@@ -145,44 +144,6 @@ func TestAnswersStream(t *testing.T) {
 	if rest, err := io.ReadAll(lines); err != nil || string(rest) != "two\n" {
 		t.Errorf("%q, %v", rest, err)
 	}
-}
-
-func TestUpgradesPass(t *testing.T) {
-	key := newSigner(t, "k1")
-	upstream := serve(t, http.HandlerFunc(echoUpgrade))
-	s := proxied(t, key, upstream.URL)
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-	fmt.Fprintf(conn, "GET /x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nAuthorization: Bearer %s\r\n\r\n", sign(t, key, good()))
-	in := bufio.NewReader(conn)
-	resp, err := http.ReadResponse(in, nil)
-	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatalf("%v, %v", resp, err)
-	}
-	fmt.Fprint(conn, "hello\n")
-	if line, err := in.ReadString('\n'); err != nil || line != "hello\n" {
-		t.Errorf("%q, %v", line, err)
-	}
-}
-
-// echoUpgrade switches protocols and sends back what it gets.
-func echoUpgrade(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("Upgrade") != "websocket" || r.Header.Get("X-Token-Subject") != "alice" {
-		http.Error(w, "no upgrade", http.StatusBadRequest)
-		return
-	}
-	conn, rw, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return
-	}
-	defer conn.Close()
-	fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-	line, _ := rw.ReadString('\n')
-	fmt.Fprint(conn, line)
 }
 
 // A caller that hangs up ends the call to the upstream.
