@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,30 +31,28 @@ type userService struct {
 	t              *testing.T
 	url, secret    string
 	issuer, accept string
+	signedIn       int
 }
 
-func newUserService(t *testing.T, ahead time.Duration) *userService {
+func newUserService(t *testing.T, issuer string) *userService {
 	t.Helper()
-	u := &userService{t: t, issuer: "user-service", secret: "user-service shared secret of 2020"}
+	u := &userService{t: t, issuer: issuer, secret: "user-service-shared-secret-of-2020"}
 	u.url = listening(t, ahead, map[string]any{"issuer": u.issuer, "secret": u.secret}, script(node, "clients/node/user-service.mjs")...)
 	file := writeFile(t, t.TempDir(), "secret", u.secret+"\n")
 	u.accept = fmt.Sprintf("{issuer: %s, profile: jwt, subject_from: aud, algorithms: [HS256], secret: {file: %s}", u.issuer, file)
 	return u
 }
 
-// login signs a user in.
-func (u *userService) login(user string) string {
+// login signs the next user in.
+func (u *userService) login() string {
 	u.t.Helper()
-	r, err := http.NewRequest(http.MethodGet, u.url+"/login?user="+user, nil)
-	if err != nil {
-		u.t.Fatal(err)
-	}
-	return send(u.t, r).body
+	u.signedIn++
+	return send(u.t, bearing(fmt.Sprintf("%s/login?user=user-%d", u.url, u.signedIn), "")).body
 }
 
-// plain are the verifiers that an inference gateway of another make would use:
+// inference are the verifiers that an inference gateway of another make would use:
 // what each says of a token, nothing where it accepts.
-type plain struct {
+type inference struct {
 	user    *userService
 	leeway  time.Duration
 	others  []*conversation
@@ -61,17 +60,17 @@ type plain struct {
 	said    map[string]string
 }
 
-func newPlain(t *testing.T, u *userService, leeway time.Duration) *plain {
+func newInference(t *testing.T, u *userService, leeway time.Duration) *inference {
 	t.Helper()
 	task := map[string]any{"secret": u.secret, "issuer": u.issuer, "leeway": leeway.Seconds()}
-	return &plain{user: u, leeway: leeway, refused: map[string]int{}, said: map[string]string{}, others: []*conversation{
+	return &inference{user: u, leeway: leeway, refused: map[string]int{}, said: map[string]string{}, others: []*conversation{
 		talk(t, task, script(node, "clients/node/verifiers.mjs")...),
 		talk(t, task, script(python, "clients/python/verifier.py")...),
 	}}
 }
 
 // judge shows every verifier a token at once.
-func (p *plain) judge(token string) {
+func (p *inference) judge(token string) {
 	said := map[string]string{"golang-jwt": p.golang(token)}
 	for _, c := range p.others {
 		c.ask(token, &said)
@@ -83,7 +82,7 @@ func (p *plain) judge(token string) {
 	}
 }
 
-func (p *plain) golang(token string) string {
+func (p *inference) golang(token string) string {
 	parser := jwt.NewParser(jwt.WithIssuer(p.user.issuer), jwt.WithValidMethods([]string{"HS256"}), jwt.WithLeeway(p.leeway))
 	if _, err := parser.Parse(token, func(*jwt.Token) (any, error) { return []byte(p.user.secret), nil }); err != nil {
 		return err.Error()
@@ -91,12 +90,13 @@ func (p *plain) golang(token string) string {
 	return ""
 }
 
-// names reports whether a message helps: it names a clock, a skew or an amount.
-var names = regexp.MustCompile(`(?i)clock|skew|ahead|[0-9] ?s(ec|\b)`)
+// cause is what a message would have to name to help: a clock, a skew or an
+// amount.
+var cause = regexp.MustCompile(`(?i)clock|skew|ahead|[0-9] ?s(ec|\b)`)
 
 func TestIncident2WithoutLongcase(t *testing.T) {
 	t.Parallel()
-	user := newUserService(t, ahead)
+	user := newUserService(t, "user-service")
 	for _, tt := range []struct {
 		name    string
 		leeway  time.Duration
@@ -106,16 +106,16 @@ func TestIncident2WithoutLongcase(t *testing.T) {
 		{"with a leeway of 30 s every user is accepted, and nobody hears of the clock", 30 * time.Second, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := newPlain(t, user, tt.leeway)
-			for i := range logins {
-				p.judge(user.login(fmt.Sprintf("user-%d", i+1)))
+			p := newInference(t, user, tt.leeway)
+			for range logins {
+				p.judge(user.login())
 			}
 			for name, said := range p.said {
 				t.Logf("%-12s refuses %d of %d: %s", name, p.refused[name], logins, said)
 				if p.refused[name] != tt.refused {
 					t.Errorf("%s refuses %d of %d, want %d", name, p.refused[name], logins, tt.refused)
 				}
-				if names.MatchString(said) {
+				if cause.MatchString(said) {
 					t.Errorf("%s names the cause: %s", name, said)
 				}
 			}
@@ -125,14 +125,32 @@ func TestIncident2WithoutLongcase(t *testing.T) {
 
 func TestIncident2WithLongcase(t *testing.T) {
 	t.Parallel()
-	user := newUserService(t, ahead)
-	namesTheClock(t, witness{accept: user.accept, fresh: func() string { return user.login("alice") }, claim: "nbf", reason: []string{"not_yet_valid"}})
+	user := newUserService(t, "user-service")
+	namesTheClock(t, witness{issuer: user.issuer, accept: user.accept, fresh: user.login, claim: "nbf", reason: []string{"not_yet_valid"}})
 }
 
 func TestIncident2AtOIDCProvider(t *testing.T) {
 	t.Parallel()
 	issuer := newOIDCProvider(t, ahead)
-	namesTheClock(t, witness{accept: issuer.accept(), fresh: issuer.token, claim: "iat", reason: []string{"issued_in_future"}, dated: true})
+	namesTheClock(t, witness{issuer: issuer.Issuer, accept: issuer.accept(), fresh: issuer.token, claim: "iat", reason: []string{"issued_in_future"}})
+}
+
+// A token that says nothing is the issuer's to judge, and what it says of times
+// is still this gate's.
+func TestIncident2ByIntrospection(t *testing.T) {
+	t.Parallel()
+	issuer := newOIDCProvider(t, ahead)
+	accept := fmt.Sprintf("{issuer: %s, audience: %q, profile: jwt, %s", issuer.Issuer, opaque, introspect(t, issuer.Issuer+"/token/introspection", providerSecret))
+	strict, lenient := newJudge(t, accept+", leeway: 10s}"), newJudge(t, accept+", leeway: 30s}")
+	token := issuer.tokenFor(opaque)
+	lenient.hide(token)
+	a := strict.verify(token)
+	a.expect(t, http.StatusUnauthorized, "issued_in_future")
+	within(t, "the refusal", a.json["skew_seconds"])
+	lenient.verify(token).expect(t, http.StatusOK, "")
+	issuer.end(token)
+	eventually(t, patience, "the early end counts", func() bool { return lenient.verify(token).code() == "revoked" })
+	lenient.verify(issuer.tokenFor(opaque)).expect(t, http.StatusOK, "")
 }
 
 // Our own nbf is 10 s before iat, so it is a matter of a fraction of a second
@@ -143,18 +161,86 @@ func TestIncident2AtOurOwnIssuer(t *testing.T) {
 	w.process = startShifted(t, w)
 	accept := fmt.Sprintf("{issuer: %s, audience: %q, algorithms: [ES256]", w.Issuer, audience)
 	namesTheClock(t, witness{
-		accept: accept, fresh: func() string { return w.token("service", "orders.read") },
-		claim: "(nbf|iat)", reason: []string{"not_yet_valid", "issued_in_future"}, dated: true, node: true,
+		issuer: w.Issuer, accept: accept, fresh: func() string { return w.token("service", "orders.read") },
+		claim: "(nbf|iat)", reason: []string{"not_yet_valid", "issued_in_future"}, node: true,
 	})
+}
+
+// Of two instances behind one iss, one is fast: its tokens are refused, the
+// other's are not, and the fast one's clock is told apart.
+func TestIncident2InACluster(t *testing.T) {
+	t.Parallel()
+	issuer := newOIDCProvider(t, 0, ahead)
+	strict := newJudge(t, issuer.accept()+", leeway: 10s}")
+	refused := 0
+	for range 2 * logins {
+		token := issuer.token()
+		strict.hide(token)
+		a := strict.verify(token)
+		if time.Until(issuedAt(token)) < ahead/2 {
+			a.expect(t, http.StatusOK, "")
+			continue
+		}
+		a.expect(t, http.StatusUnauthorized, "issued_in_future")
+		within(t, "the refusal", a.json["skew_seconds"])
+		if refused++; !strings.Contains(a.text("detail"), "the clock of at least one instance of the issuer") {
+			t.Errorf("detail %q names no instance", a.text("detail"))
+		}
+	}
+	if refused < logins/2 {
+		t.Errorf("%d of %d tokens were refused: the instances take turns", refused, 2*logins)
+	}
+}
+
+// A cluster of our own tells its instances apart: each token's jti names the
+// node that made it. Here two nodes have one iss and a key each.
+func TestIncident2InAClusterOfOurs(t *testing.T) {
+	t.Parallel()
+	right, fast := prepare(t, plan{Remote: true}), prepare(t, plan{Remote: true})
+	fast.Issuer = right.Issuer
+	fast.file = fast.write("longcase.yaml", fast.fill(worldFile))
+	right.process, fast.process = serve(t, right.dir, "-c", right.file), startShifted(t, fast)
+	set := writeFile(t, t.TempDir(), "both.jwks", encode(t, map[string]any{"keys": append(right.published(), fast.published()...)}))
+	strict := newJudge(t, fmt.Sprintf("{issuer: %s, audience: %q, algorithms: [ES256], jwks: {file: %s}, leeway: 10s}", right.Issuer, audience, set))
+
+	var last answer
+	var good, bad string
+	for range logins {
+		good, bad = right.instanceToken(), fast.instanceToken()
+		strict.hide(good, bad)
+		strict.verify(good).expect(t, http.StatusOK, "")
+		if last = strict.verify(bad); last.status != http.StatusUnauthorized {
+			t.Fatalf("the fast node's token: %d %s", last.status, last.body)
+		}
+	}
+	t.Logf("after %d tokens of each: %s", logins, strings.TrimSpace(last.body))
+	within(t, "the refusal", last.json["skew_seconds"])
+	says := regexp.MustCompile("the clock of the issuer's instance " + nodeOf(bad) + ` is [0-9.]+ to [0-9.]+ s ahead of this host.*, that of instance ` + nodeOf(good) + " agrees with this host")
+	if !says.MatchString(last.text("detail")) {
+		t.Errorf("detail %q does not say %s", last.text("detail"), says)
+	}
+}
+
+// published are the keys of one instance.
+func (w *world) published() []any {
+	w.t.Helper()
+	keys, _ := send(w.t, bearing("http://"+w.IssuerAddress+"/jwks", "")).json["keys"].([]any)
+	return keys
+}
+
+// instanceToken is a token that this very instance made.
+func (w *world) instanceToken() string {
+	w.t.Helper()
+	return w.hideAll(send(w.t, w.as("service", form("http://"+w.IssuerAddress+"/token", "grant_type", "client_credentials", "scope", "orders.read")))).text("access_token")
 }
 
 // witness is an issuer whose clock is ahead, as a gate meets it.
 type witness struct {
+	issuer string        // iss
 	accept string        // the entry of the gate's accept, open at its end
 	fresh  func() string // a token nobody has seen
 	claim  string        // the claim that is in the future
 	reason []string      // one of which is why
-	dated  bool          // its answers have a Date, so the gate knows before the first token
 	node   bool          // its tokens name the node that made them
 }
 
@@ -174,8 +260,8 @@ func namesTheClock(t *testing.T, w witness) {
 	}
 	t.Logf("after %d tokens: %s", logins, strings.TrimSpace(last.body))
 	within(t, "the refusal", last.json["skew_seconds"])
-	lenient.reports(t)
-	strict.reports(t)
+	lenient.reports(t, w.issuer)
+	strict.reports(t, w.issuer)
 }
 
 func (w witness) refuses(t *testing.T, a answer, token string) {
@@ -205,6 +291,13 @@ func within(t *testing.T, who string, figure any) {
 	}
 }
 
+// issuedAt is a token's iat.
+func issuedAt(token string) time.Time {
+	var c struct{ IAT int64 }
+	_ = json.Unmarshal(segment(token, 1), &c)
+	return time.Unix(c.IAT, 0)
+}
+
 // nodeOf is the node that one of our own tokens names in its jti.
 func nodeOf(token string) string {
 	var c struct{ JTI string }
@@ -218,28 +311,40 @@ func nodeOf(token string) string {
 	return parts[1]
 }
 
-// judge is a gate that accepts one issuer and is asked by /verify.
+// judge is a gate that is asked by /verify, or by a gateway in front.
 type judge struct {
 	*process
 	gate, console string
 }
 
-func newJudge(t *testing.T, accept string) *judge {
+// newJudge starts a gate with the entries of accept.
+func newJudge(t *testing.T, accept ...string) *judge {
 	t.Helper()
-	gate, console := freeAddress(t), freeAddress(t)
-	dir := t.TempDir()
-	file := writeFile(t, dir, "gate.yaml", fmt.Sprintf("gate:\n  listen: %s\n  accept:\n    - %s\nconsole: {listen: %s}\n", gate, accept, console))
+	return newJudgeAt(t, freeAddress(t), "", accept...)
+}
+
+// newJudgeAt starts one at an address, with further lines of the gate's.
+func newJudgeAt(t *testing.T, gate, more string, accept ...string) *judge {
+	t.Helper()
+	dir, console := t.TempDir(), freeAddress(t)
+	file := writeFile(t, dir, "gate.yaml", fmt.Sprintf("gate:\n  listen: %s\n%s  accept:\n    - %s\nconsole: {listen: %s}\n",
+		gate, more, strings.Join(accept, "\n    - "), console))
 	j := &judge{process: serve(t, dir, "-c", file), gate: "http://" + gate, console: "http://" + console}
 	eventually(t, patience, "the gate has the issuer's keys", func() bool { return status(j.gate+"/.longcase/readyz") == http.StatusOK })
 	return j
 }
 
-func (j *judge) request(token string) *http.Request {
-	r, err := http.NewRequest(http.MethodGet, j.gate+"/verify", nil)
+func (j *judge) request(token string) *http.Request { return bearing(j.gate+"/verify", token) }
+
+// bearing is a GET, with a token unless that is empty.
+func bearing(url, token string) *http.Request {
+	r, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
-		panic(err) // the address is one
+		panic(err) // the tests make the addresses
 	}
-	r.Header.Set("Authorization", "Bearer "+token)
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
 	return r
 }
 
@@ -248,20 +353,19 @@ func (j *judge) verify(token string) answer {
 	return send(j.t, j.request(token))
 }
 
-// reports asserts that metrics and readiness name the skew although nothing
-// may be refused for it.
-func (j *judge) reports(t *testing.T) {
+// reports asserts that metrics and readiness name the skew, whether or not
+// anything is refused for it.
+func (j *judge) reports(t *testing.T, issuer string) {
 	t.Helper()
-	skew := regexp.MustCompile(`(?m)^longcase_issuer_clock_skew_seconds\{[^}]*\} ([0-9.e+-]+)$`)
-	metrics := j.get(j.console + "/metrics").body
-	found := skew.FindStringSubmatch(metrics)
-	if found == nil {
-		t.Error("no metric of the skew")
-		return
+	bound := regexp.MustCompile(`(?m)^longcase_issuer_clock_skew_seconds\{bound="(?:low|high)",issuer="` + regexp.QuoteMeta(issuer) + `",[^}]*\} ([0-9.e+-]+)$`)
+	found := bound.FindAllStringSubmatch(j.get(j.console+"/metrics").body, -1)
+	if len(found) != 2 {
+		t.Errorf("the metric of the skew has %d values, want 2", len(found))
 	}
-	var value float64
-	fmt.Sscan(found[1], &value)
-	within(t, "the metric", value)
+	for _, f := range found {
+		value, _ := strconv.ParseFloat(f[1], 64)
+		within(t, "the metric", value)
+	}
 	if ready := j.get(j.gate + "/.longcase/readyz"); ready.status != http.StatusOK || !strings.Contains(ready.body, "ahead of this host") {
 		t.Errorf("readyz says %d %s", ready.status, ready.body)
 	}
@@ -269,9 +373,5 @@ func (j *judge) reports(t *testing.T) {
 
 func (j *judge) get(url string) answer {
 	j.t.Helper()
-	r, err := http.NewRequest(http.MethodGet, url, nil)
-	if err != nil {
-		j.t.Fatal(err)
-	}
-	return send(j.t, r)
+	return send(j.t, bearing(url, ""))
 }

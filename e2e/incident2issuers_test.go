@@ -41,10 +41,12 @@ func shift(t *testing.T, cmd *exec.Cmd, ahead time.Duration) {
 	cmd.Env = append(cmd.Env, "LD_PRELOAD="+found[0], fmt.Sprintf("FAKETIME=%+gs", ahead.Seconds()))
 }
 
-// startShifted starts the issuer of the world 21 s ahead.
+// startShifted starts the issuer of the world 21 s ahead, as a machine of its own
+// name.
 func startShifted(t *testing.T, w *world) *process {
 	t.Helper()
-	cmd := exec.Command("qemu-x86_64", binary, "serve", "-c", w.file)
+	named := []string{"--map-root-user", "--uts", "sh", "-c", `hostname fast && exec "$@"`, "sh"}
+	cmd := exec.Command("unshare", append(named, "qemu-x86_64", binary, "serve", "-c", w.file)...)
 	shift(t, cmd, ahead)
 	return start(t, w.dir, cmd)
 }
@@ -203,6 +205,30 @@ func (p *oidcProvider) task() map[string]any {
 // accept is the entry of a gate, open at its end.
 func (p *oidcProvider) accept() string {
 	return fmt.Sprintf("{issuer: %s, audience: %q, algorithms: [ES256]", p.Issuer, audience)
+}
+
+// introspect is the part of an entry that has the client service ask at url.
+func introspect(t *testing.T, url, secret string) string {
+	t.Helper()
+	file := writeFile(t, t.TempDir(), "introspection.secret", secret+"\n")
+	return fmt.Sprintf("introspect: {url: %s, client: service, secret: {file: %s}}", url, file)
+}
+
+// spoiled is a token with another last character.
+func spoiled(token string) string {
+	last := "A"
+	if strings.HasSuffix(token, last) {
+		last = "B"
+	}
+	return token[:len(token)-1] + last
+}
+
+// end revokes a token (RFC 7009).
+func (p *oidcProvider) end(token string) {
+	p.t.Helper()
+	r := form(p.Issuer+"/token/revocation", "token", token)
+	r.SetBasicAuth("service", url.QueryEscape(providerSecret))
+	send(p.t, r).expect(p.t, http.StatusOK, "")
 }
 
 func (p *oidcProvider) token() string { return p.tokenFor(audience) }

@@ -137,7 +137,14 @@ func TestKeycloak(t *testing.T) {
 	t.Parallel()
 	k := newKeycloak(t)
 	t.Run("its clock is named", func(t *testing.T) {
-		namesTheClock(t, witness{accept: k.accept(), fresh: k.token, claim: "iat", reason: []string{"issued_in_future"}})
+		namesTheClock(t, witness{issuer: k.Issuer, accept: k.accept(), fresh: k.token, claim: "iat", reason: []string{"issued_in_future"}})
+	})
+	t.Run("asked about its tokens", func(t *testing.T) {
+		url := k.Issuer + "/protocol/openid-connect/token/introspect"
+		j := newJudge(t, fmt.Sprintf("{issuer: %s, audience: %q, profile: jwt, %s, leeway: 30s}", k.Issuer, audience, introspect(t, url, k.secret)))
+		token := k.token()
+		j.verify(token).expect(t, http.StatusOK, "")
+		j.verify(spoiled(token)).expect(t, http.StatusUnauthorized, "revoked")
 	})
 	j := newJudge(t, k.accept()+", leeway: 30s}")
 	drill := startDrill(t, j, k.mint)

@@ -36,6 +36,7 @@ const provider = new Provider(task.issuer, {
     devInteractions: { enabled: false },
     clientCredentials: { enabled: true },
     introspection: { enabled: true, allowedPolicy: () => true },
+    revocation: { enabled: true, allowedPolicy: () => true },
     resourceIndicators: { enabled: true, getResourceServerInfo: resource },
     dPoP: {
       enabled: true,
