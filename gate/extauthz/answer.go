@@ -37,8 +37,8 @@ func allowed(a gate.Answer, h *auth.AttributeContext_HttpRequest) *auth.CheckRes
 		Status:       &status.Status{Code: int32(codes.OK)},
 		HttpResponse: &auth.CheckResponse_OkResponse{OkResponse: ok},
 	}
-	if a.Claims != nil {
-		out.DynamicMetadata = metadata("issuer", a.Claims.Issuer, "subject", a.Claims.Subject, "client", a.Claims.ClientID, "token_id", a.Claims.ID)
+	if c := a.Claims; c != nil {
+		out.DynamicMetadata = metadata([2]string{"issuer", c.Issuer}, [2]string{"subject", c.Subject}, [2]string{"client", c.ClientID}, [2]string{"token_id", c.ID})
 	}
 	return out
 }
@@ -71,7 +71,7 @@ func denied(a gate.Answer) *auth.CheckResponse {
 	return &auth.CheckResponse{
 		Status:          &status.Status{Code: int32(codeOf(a.Status)), Message: a.Reason},
 		HttpResponse:    &auth.CheckResponse_DeniedResponse{DeniedResponse: no},
-		DynamicMetadata: metadata("reason", a.Reason),
+		DynamicMetadata: metadata([2]string{"reason", a.Reason}),
 	}
 }
 
@@ -93,11 +93,11 @@ func option(name, value string) *core.HeaderValueOption {
 
 // metadata is for Envoy's own log and filters, under
 // envoy.filters.http.ext_authz; what is empty is left out.
-func metadata(pairs ...string) *structpb.Struct {
-	fields := make(map[string]*structpb.Value, len(pairs)/2)
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			fields[pairs[i]] = structpb.NewStringValue(strings.ToValidUTF8(pairs[i+1], "�"))
+func metadata(pairs ...[2]string) *structpb.Struct {
+	fields := make(map[string]*structpb.Value, len(pairs))
+	for _, p := range pairs {
+		if p[1] != "" {
+			fields[p[0]] = structpb.NewStringValue(strings.ToValidUTF8(p[1], "�"))
 		}
 	}
 	return &structpb.Struct{Fields: fields}

@@ -80,7 +80,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	late := time.AfterFunc(stopWithin, g.Stop)
 	defer late.Stop()
 	g.GracefulStop()
-	<-ended
+	if err := <-ended; !errors.Is(err, grpc.ErrServerStopped) { // it had not begun
+		return err
+	}
 	return nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net/http"
 	"testing"
 	"time"
 
@@ -73,7 +72,7 @@ func TestAnEarlyEndCountsWithinASecond(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended := says(`{"active":false}`)
-	e.answer.Store((*http.HandlerFunc)(&ended))
+	e.answer.Store(&ended)
 	if _, err := s.at(t, opaque, start.Add(time.Second)); !errors.Is(err, token.Revoked) {
 		t.Errorf("a second later: %v", err)
 	}
