@@ -179,6 +179,19 @@ func TestSeveralIssuersAreAskedInOrder(t *testing.T) {
 	}
 }
 
+// An issuer that is asked vouches for its own tokens and for nobody else's.
+func TestAnAnswerSpeaksForNoOtherIssuer(t *testing.T) {
+	v := mustNew(t, Config{Issuers: []Issuer{
+		{URL: issuerA, Audience: orders, Introspect: answers{known: map[string]claims{"h": good().with(claims{"iss": issuerB})}}},
+		{URL: issuerB, Audience: orders, Keys: Fixed{}},
+	}})
+	got := v.at("h", Need{}, start)
+	wantReason(t, got, token.WrongIssuer)
+	if got.Claims.Subject != "" {
+		t.Error("its claims are handed out")
+	}
+}
+
 func TestOneAnswerServesEveryAudienceOfItsIssuer(t *testing.T) {
 	var asked []string
 	a := answers{asked: &asked, name: "a", known: map[string]claims{"h": good().with(claims{"aud": mail})}}

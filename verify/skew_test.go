@@ -132,6 +132,7 @@ func TestFollowedSkewWidensOneDirection(t *testing.T) {
 		{"fast by 100 s, 61 s ahead", 100, ahead(61), token.NotYetValid, token.NotYetValid},
 		{"slow by 100 s, over for 59 s", -100, ended(59), token.Expired, ""},
 		{"slow by 100 s, over for 60 s", -100, ended(60), token.Expired, token.Expired},
+		{"slow by 40 s, over before it began", -40, ended(20).with(claims{"nbf": at(61).Unix()}), token.Expired, token.NotYetValid},
 		{"no skew, 10 s ahead", 0, ahead(10), "", ""},
 		{"slow by 40 s, 10 s ahead", -40, ahead(10), "", ""},
 	}
