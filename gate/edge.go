@@ -87,7 +87,7 @@ func admitted(r *http.Request, a *Answer) *http.Request {
 
 // writeRefusal says a over HTTP.
 func writeRefusal(w http.ResponseWriter, r *http.Request, a *Answer) {
-	hurryBody(w, r)
+	HurryBody(w, r)
 	h := w.Header()
 	for name, values := range a.Header {
 		h[name] = values
@@ -101,12 +101,12 @@ func writeRefusal(w http.ResponseWriter, r *http.Request, a *Answer) {
 // bodyWithin is how long the rest of a body that nobody will read may take.
 const bodyWithin = time.Second
 
-// hurryBody bounds the wait for a body that the answer does not depend on.
+// HurryBody bounds the wait for a body that the answer does not depend on.
 // net/http reads up to 256 KiB of it before it writes the answer, to keep the
 // connection, and sets no deadline where the server has none: whoever sends no
 // body would hold a connection without a token. A writer without deadlines has
 // no such wait.
-func hurryBody(w http.ResponseWriter, r *http.Request) {
+func HurryBody(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength == 0 {
 		return
 	}

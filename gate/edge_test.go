@@ -3,6 +3,7 @@ package gate
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -172,19 +173,22 @@ func TestNewNamesEveryWrongField(t *testing.T) {
 	_, err := New(Config{
 		Issuers: []verify.Issuer{{URL: "http://tokens.example.com", Audience: "*"}, {URL: issuerA, Audience: orders, Keys: verify.Fixed{}}},
 		Forward: "apache", TrustedProxies: []netip.Prefix{{}},
+		URL: "ftp://api.test/?x", NonceKey: []byte("short"), Rates: Rates{Client: -1},
 		Revocations: still(), StaleAfter: time.Millisecond, WhenStale: "maybe", KeysStale: -1,
 		Routes: []Route{
 			{Path: "orders", Audience: orders},
 			{Path: "/a/../b", Audience: orders, Upstream: "ftp://x"},
 			{Path: "/verify", Audience: "https://nobody.test", Methods: []string{"G T"}, Scopes: []string{"a b"}, Clients: []string{""}},
 			{Path: "/c/", Audience: orders, Upstream: "http://user:secret@x/"}, {Path: "/c/", Audience: orders},
+			{Path: "/d/", Audience: orders, Binding: "password", UpstreamTLS: &tls.Config{}},
 		},
 	})
 	if err == nil {
 		t.Fatal("New succeeds")
 	}
 	contains(t, "error", err.Error(), "issuers[0]", "forward", "trusted proxies[0]", "name the one the feed comes from", "stale after", "when stale", "keys stale",
-		`routes[0] "orders"`, "ftp", "/verify is the gate's own", "nobody.test", "G T", "a b", "clients", "no user", "two routes")
+		`routes[0] "orders"`, "ftp", "/verify is the gate's own", "nobody.test", "G T", "a b", "clients", "no user", "two routes", "rates: client -1", "nonce key: 5 bytes",
+		"ftp://api.test", `binding: "password"`, "upstream TLS: only for an https upstream")
 	if strings.Contains(err.Error(), "secret") {
 		t.Errorf("the error holds a password: %v", err)
 	}

@@ -19,7 +19,7 @@ func (g *Gate) serveVerify(w http.ResponseWriter, r *http.Request) {
 		writeRefusal(w, r, &a)
 		return
 	}
-	hurryBody(w, r)
+	HurryBody(w, r)
 	h := w.Header()
 	h["Cache-Control"] = noStore
 	fillIdentity(h, a.Claims)
@@ -57,7 +57,7 @@ func (g *Gate) original(r *http.Request) *Request {
 	case !g.trusts(r.RemoteAddr):
 		q.wrong = "this address is not among trusted_proxies"
 	case g.cfg.Forward == Envoy:
-		q.Target = strings.TrimPrefix(q.Target, verifyPath) // what is left otherwise is no path
+		q.Target = below(q.Target)
 	case g.cfg.Forward == Traefik:
 		g.restore(q, "X-Forwarded-Method", "X-Forwarded-Uri")
 		q.Host = single(q.Header["X-Forwarded-Host"], q.Host)
@@ -65,6 +65,16 @@ func (g *Gate) original(r *http.Request) *Request {
 		g.restore(q, "X-Original-Method", "X-Original-Uri")
 	}
 	return q
+}
+
+// below is what stands behind verifyPath, spelled as Envoy's path_prefix is; else
+// nothing, which is no path.
+func below(target string) string {
+	rest, ok := strings.CutPrefix(target, verifyPath)
+	if !ok {
+		return ""
+	}
+	return rest
 }
 
 // restore takes method and target from the proxy's headers.

@@ -1,14 +1,25 @@
 // Package gate puts verify at the edges: middleware for net/http, an answer for
-// forward-auth (/verify) and a reverse proxy. There is one judgement; an edge
-// only says it in HTTP (RFC 6750, RFC 9457).
+// forward-auth (/verify behind nginx, Caddy, Traefik and Envoy), a reverse proxy,
+// and Judge for the adapters of other servers (gate/grpc, gate/extauthz). There is
+// one judgement; an edge only builds a Request and says the Answer, so the same
+// request has the same status, reason, detail and challenge everywhere (RFC 6750,
+// RFC 9449, RFC 9457).
 //
 //	g, err := gate.New(gate.Config{Issuers: []verify.Issuer{{URL: iss, Audience: aud}}})
 //	go g.Run(ctx) // keys and early ends
 //	http.Handle("/orders/", g.Middleware(orders)) // claims: gate.FromContext(ctx)
 //
-// A gate keeps no state beside the keys and the early ends it was told of. It
-// never guesses: a path that two programs could read differently is refused, and
-// so is every token when nobody knows which ones have ended.
+// A judgement goes through these steps, and the first that fails is the answer:
+// the rate of the address, whether the proxy in front is believed, the path and
+// its route, the token with its proof of a key (a CORS preflight needs none), and
+// the rate of the client. Hooks, the log and the audit record hear of each
+// judgement once.
+//
+// A gate keeps no state beside the keys, the early ends it was told of, what was
+// used once, and the rates, all of them bounded. It never guesses: a path that two
+// programs could read differently is refused, and so is every token when nobody
+// knows which ones have ended. Nothing that a client says of itself in a header
+// gets past it.
 package gate
 
 import (
@@ -95,6 +106,7 @@ type Gate struct {
 	index    *index // nil without a feed
 	upstream http.RoundTripper
 	own      []*http.Transport // of routes with TLS of their own
+	buffers  buffers
 	realm    string
 	keys     possession
 

@@ -97,13 +97,10 @@ func forwardGate(t *testing.T, key token.Signer, f Forward) *Gate {
 func forwarded(f Forward, peer, raw, method, uri string) *http.Request {
 	r := get("/verify", raw)
 	r.RemoteAddr = peer
-	names := []string{"X-Original-Method", "X-Original-Uri"}
-	if f == Traefik {
-		names = []string{"X-Forwarded-Method", "X-Forwarded-Uri"}
-	}
-	for i, v := range []string{method, uri} {
-		if v != "" {
-			r.Header[names[i]] = []string{v}
+	names := map[Forward][]string{Nginx: {"X-Original-Method", "X-Original-Uri"}, Traefik: {"X-Forwarded-Method", "X-Forwarded-Uri"}}[f]
+	for i, name := range names {
+		if v := []string{method, uri}[i]; v != "" {
+			r.Header[name] = []string{v}
 		}
 	}
 	return r
@@ -206,5 +203,50 @@ func TestAmbiguousPathsAreBadRequests(t *testing.T) {
 	}
 	if status := rawRequest(t, s, "GET http://elsewhere.test/%6frders/a%20b?x=1;y HTTP/1.1", "Host: x", "Authorization: Bearer "+raw); status != 200 || !strings.HasPrefix(reached, "/orders/a%20b") {
 		t.Errorf("status %d, upstream saw %q", status, reached)
+	}
+}
+
+// Envoy asks with the request's own method, and its path below /verify.
+func TestEnvoyAsksBelowVerify(t *testing.T) {
+	key := newSigner(t, "k1")
+	raw := sign(t, key, good())
+	cfg := config(key)
+	cfg.Routes = []Route{{Path: "/orders/", Methods: []string{"GET"}}, {Path: "/verify/", Methods: []string{"GET"}}}
+	cfg.Forward, cfg.TrustedProxies = Envoy, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "below /verify") {
+		t.Errorf("a route below /verify: %v", err)
+	}
+	cfg.Routes = cfg.Routes[:1]
+	s := serve(t, mustNew(t, cfg).Handler())
+	for _, tt := range []struct {
+		method, target string
+		status         int
+	}{
+		{"GET", "/verify/orders/1?x=/admin", 200},
+		{"GET", "/verify/%6frders/1", 200},
+		{"POST", "/verify/orders/1", 403},
+		{"GET", "/verify/admin", 404},
+		{"GET", "/verify/", 404},
+		{"GET", "/verify", 400},
+		{"GET", "/%76erify/orders/1", 400},
+		{"GET", "/verify/verify/orders/1", 404},
+		{"GET", "/orders/1", 404},
+	} {
+		if got := rawRequest(t, s, tt.method+" "+tt.target+" HTTP/1.1", "Host: x", "Authorization: Bearer "+raw); got != tt.status {
+			t.Errorf("%s %s: %d, want %d", tt.method, tt.target, got, tt.status)
+		}
+	}
+	for _, target := range ambiguousTargets {
+		if strings.ContainsAny(target, "\x00") {
+			continue
+		}
+		if got := rawRequest(t, s, "GET /verify"+target+" HTTP/1.1", "Host: x", "Authorization: Bearer "+raw); got < 400 {
+			t.Errorf("%q: %d", target, got)
+		}
+	}
+	cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	stranger := serve(t, mustNew(t, cfg).Handler())
+	if got := rawRequest(t, stranger, "GET /verify/orders/1 HTTP/1.1", "Host: x", "Authorization: Bearer "+raw); got != 403 {
+		t.Errorf("a stranger: %d", got)
 	}
 }

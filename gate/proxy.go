@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"sync"
 
 	"github.com/longcase/longcase/token"
 )
@@ -34,8 +35,9 @@ func (g *Gate) serveProxy(w http.ResponseWriter, r *http.Request) {
 // are not passed on: they are headers that nobody looked at.
 func (g *Gate) newProxy(rt *route, target *url.URL) http.Handler {
 	return &httputil.ReverseProxy{
-		Transport: g.transportOf(rt),
-		ErrorLog:  slog.NewLogLogger(g.cfg.Log.Handler(), slog.LevelWarn),
+		Transport:  g.transportOf(rt),
+		BufferPool: &g.buffers,
+		ErrorLog:   slog.NewLogLogger(g.cfg.Log.Handler(), slog.LevelWarn),
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			stripHeaders(pr.Out.Header, isForwardingHeader)
 			pr.Out.Trailer = nil
@@ -48,6 +50,23 @@ func (g *Gate) newProxy(rt *route, target *url.URL) http.Handler {
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { g.badGateway(w, r, rt, err) },
 	}
 }
+
+// buffers are what answers are copied through. To make a new one for each costs
+// more than all of the judgement.
+type buffers struct{ pool sync.Pool }
+
+const bufferBytes = 32 << 10
+
+// Get is httputil.BufferPool's.
+func (b *buffers) Get() []byte {
+	if a, ok := b.pool.Get().(*[bufferBytes]byte); ok {
+		return a[:]
+	}
+	return make([]byte, bufferBytes)
+}
+
+// Put is httputil.BufferPool's.
+func (b *buffers) Put(p []byte) { b.pool.Put((*[bufferBytes]byte)(p)) }
 
 // transportOf is one transport for all routes, but for those with TLS of their
 // own.
