@@ -13,6 +13,7 @@ import (
 	"github.com/longcase/longcase/gate"
 	"github.com/longcase/longcase/internal/agent"
 	"github.com/longcase/longcase/internal/chains"
+	"github.com/longcase/longcase/internal/clock"
 	"github.com/longcase/longcase/internal/config"
 	"github.com/longcase/longcase/issuer"
 	"github.com/longcase/longcase/issuer/keys"
@@ -36,6 +37,7 @@ type shift struct {
 	gate    *gate.Gate     // nil without a gate
 	chains  *chains.Chains // nil without an agent, like the next
 	agent   *agent.Agent
+	clock   *clock.Watch    // nil where no room cares for the time of day
 	audit   *os.File        // the gate's; nil for none; the house takes it over at the start
 	before  <-chan struct{} // closed when the shift before has ended; nil for the first
 	stop    context.CancelFunc
@@ -68,6 +70,9 @@ func newShift(ctx context.Context, h *house, cfg *config.Config, before *shift) 
 		if err := s.newAgent(cfg.Agent, before); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.newClock(cfg); err != nil {
+		return nil, err
 	}
 	if s.ring != nil {
 		if err := s.ring.Load(ctx); err != nil {
@@ -125,6 +130,16 @@ func (s *shift) newRing(c *config.Issuer) (err error) {
 	return err
 }
 
+// newClock makes what asks after this host's clock, for rooms that judge or date
+// tokens by it.
+func (s *shift) newClock(cfg *config.Config) (err error) {
+	if cfg.Issuer == nil && cfg.Gate == nil {
+		return nil
+	}
+	s.clock, err = clock.New(clock.Config{NTP: cfg.Clock.NTP, Tell: s.house.book.SetHost, Now: s.house.now, Log: s.house.log.With("room", "clock")})
+	return err
+}
+
 // thisNode is the name of this machine's clock; none if the host has no name.
 func thisNode() token.Node {
 	host, err := os.Hostname()
@@ -168,6 +183,9 @@ func (s *shift) start(ctx context.Context) {
 	}
 	if s.gate != nil {
 		run(s.gate.Run)
+	}
+	if s.clock != nil {
+		run(s.clock.Run)
 	}
 	if s.agent != nil {
 		run(s.publish)
