@@ -1,11 +1,14 @@
 package dpop
 
 import (
+	"errors"
 	"net/url"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/longcase/longcase/token"
 )
 
 func TestURLsThatAreOne(t *testing.T) {
@@ -124,4 +127,57 @@ func FuzzNormalize(f *testing.F) {
 			t.Errorf("normalize(%q) = %q, which reads %v, %v", s, once, u, err)
 		}
 	})
+}
+
+// Whatever else is changed in a URL and however the result is spelt, a proof for
+// it is not one for this request.
+func TestGeneratedURLsOfOthersAreRefused(t *testing.T) {
+	h := newHolder(t, token.EdDSA)
+	rapid.Check(t, func(r *rapid.T) {
+		scheme, host, path := "https", "api.test", "/orders/7"
+		letter := rapid.StringMatching(`[a-z0-9]{1,3}`).Draw(r, "letter")
+		switch rapid.IntRange(0, 9).Draw(r, "change") {
+		case 0:
+			scheme = "http"
+		case 1:
+			host = letter + host
+		case 2:
+			host += "." + letter
+		case 3:
+			host += ":" + rapid.StringMatching(`[1-3][0-9]{1,3}`).Draw(r, "port")
+		case 4:
+			path += "/"
+		case 5:
+			path += letter
+		case 6:
+			path = "/" + letter + path
+		case 7:
+			path = "/orders%2F7"
+		case 8:
+			path = strings.ToUpper(path)
+		case 9:
+			at := rapid.IntRange(0, len(path)-1).Draw(r, "at")
+			path = path[:at] + "/" + path[at:] // an empty segment, or one cut in two
+		}
+		htu := randomCase(r, scheme) + "://" + randomCase(r, host) + respell(r, path)
+		proof := h.prove(t, h.header().json(t), good().with(members{"htu": htu}).json(t))
+		if _, err := Check([]string{proof}, want(), start); !errors.Is(err, token.BindingMismatch) {
+			r.Fatalf("htu %q passes for %q: %v", htu, called, err)
+		}
+		same := randomCase(r, "https") + "://" + randomCase(r, "api.test") + respell(r, "/orders/7") + "?x#y"
+		proof = h.prove(t, h.header().json(t), good().with(members{"htu": same}).json(t))
+		if _, err := Check([]string{proof}, want(), start); err != nil {
+			r.Fatalf("htu %q does not pass for %q: %v", same, called, err)
+		}
+	})
+}
+
+func randomCase(t *rapid.T, s string) string {
+	out := []byte(s)
+	for i := range out {
+		if rapid.Bool().Draw(t, "upper") {
+			out[i] = strings.ToUpper(s)[i]
+		}
+	}
+	return string(out)
 }
