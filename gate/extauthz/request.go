@@ -31,40 +31,57 @@ func requestOf(in *auth.CheckRequest) (gate.Request, error) {
 }
 
 // headersOf are the headers of a request: as they came (header_map), else joined
-// by name. Of those that must come once a comma is where two were joined.
+// by name.
 func headersOf(h *auth.AttributeContext_HttpRequest) http.Header {
+	out := make(http.Header, len(h.GetHeaders())+len(h.GetHeaderMap().GetHeaders()))
 	if raw := h.GetHeaderMap(); raw != nil {
-		return rawHeaders(raw.GetHeaders())
+		for _, line := range raw.GetHeaders() {
+			addHeader(out, line.GetKey(), valueOf(line))
+		}
+		return out
 	}
-	out := make(http.Header, len(h.GetHeaders()))
 	for name, value := range h.GetHeaders() {
-		if strings.HasPrefix(name, ":") {
-			continue
-		}
-		name = textproto.CanonicalMIMEHeaderKey(name)
-		switch name {
-		case "Authorization", "Dpop":
-			out[name] = append(out[name], strings.Split(value, ",")...)
-		default:
-			out[name] = append(out[name], value)
-		}
+		addHeader(out, name, value)
 	}
 	return out
 }
 
-func rawHeaders(list []*core.HeaderValue) http.Header {
-	out := make(http.Header, len(list))
-	for _, h := range list {
-		name := h.GetKey()
-		if strings.HasPrefix(name, ":") {
+func valueOf(h *core.HeaderValue) string {
+	if raw := h.GetRawValue(); len(raw) > 0 {
+		return string(raw)
+	}
+	return h.GetValue()
+}
+
+// addHeader adds a header, in as many lines as it came in: Envoy joins those of
+// Authorization with commas even where it sends the others as they came.
+func addHeader(to http.Header, name, value string) {
+	if strings.HasPrefix(name, ":") {
+		return
+	}
+	name = textproto.CanonicalMIMEHeaderKey(name)
+	switch {
+	case name == "Authorization":
+		to[name] = append(to[name], apart(value)...)
+	case name == "Dpop":
+		to[name] = append(to[name], strings.Split(value, ",")...)
+	default:
+		to[name] = append(to[name], value)
+	}
+}
+
+// apart takes joined Authorization headers apart: a new one begins with a
+// scheme and a space, where a parameter of the one before (RFC 9110 section 11.4)
+// would have a name and an equals sign.
+func apart(value string) []string {
+	var out []string
+	for i, part := range strings.Split(value, ",") {
+		scheme, _, spaced := strings.Cut(strings.TrimLeft(part, " \t"), " ")
+		if i == 0 || spaced && !strings.ContainsAny(scheme, `="`) {
+			out = append(out, part)
 			continue
 		}
-		value := h.GetValue()
-		if raw := h.GetRawValue(); len(raw) > 0 {
-			value = string(raw)
-		}
-		name = textproto.CanonicalMIMEHeaderKey(name)
-		out[name] = append(out[name], value)
+		out[len(out)-1] += "," + part
 	}
 	return out
 }
