@@ -34,7 +34,7 @@ type userService struct {
 	signedIn       int
 }
 
-func newUserService(t *testing.T, issuer string) *userService {
+func newUserService(t *testing.T, issuer string, ahead time.Duration) *userService {
 	t.Helper()
 	u := &userService{t: t, issuer: issuer, secret: "user-service-shared-secret-of-2020"}
 	u.url = listening(t, ahead, map[string]any{"issuer": u.issuer, "secret": u.secret}, script(node, "clients/node/user-service.mjs")...)
@@ -96,7 +96,7 @@ var cause = regexp.MustCompile(`(?i)clock|skew|ahead|[0-9] ?s(ec|\b)`)
 
 func TestIncident2WithoutLongcase(t *testing.T) {
 	t.Parallel()
-	user := newUserService(t, "user-service")
+	user := newUserService(t, "user-service", ahead)
 	for _, tt := range []struct {
 		name    string
 		leeway  time.Duration
@@ -125,7 +125,7 @@ func TestIncident2WithoutLongcase(t *testing.T) {
 
 func TestIncident2WithLongcase(t *testing.T) {
 	t.Parallel()
-	user := newUserService(t, "user-service")
+	user := newUserService(t, "user-service", ahead)
 	namesTheClock(t, witness{issuer: user.issuer, accept: user.accept, fresh: user.login, claim: "nbf", reason: []string{"not_yet_valid"}})
 }
 
@@ -133,6 +133,39 @@ func TestIncident2AtOIDCProvider(t *testing.T) {
 	t.Parallel()
 	issuer := newOIDCProvider(t, ahead)
 	namesTheClock(t, witness{issuer: issuer.Issuer, accept: issuer.accept(), fresh: issuer.token, claim: "iat", reason: []string{"issued_in_future"}})
+}
+
+// With NTP the gate says which of the two clocks is wrong.
+func TestIncident2SaysWhoseClockItIs(t *testing.T) {
+	t.Parallel()
+	ntp := timeServer(t, 0)
+	for _, tt := range []struct {
+		name         string
+		issuer, host time.Duration // ahead of NTP
+		says         string
+	}{
+		{"the issuer's", ahead, 0, `ahead of this host \([0-9]+ tokens\); this host agrees with NTP within [0-9.]+ s: check NTP there$`},
+		{"this host's", 0, -ahead, `this host's own clock is 2[01](\.[0-9])? s behind NTP \(ntp [0-9.:]+\): check NTP here$`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			user := newUserService(t, "user-service", tt.issuer)
+			j := around{top: "clock: {ntp: [\"" + ntp + "\"]}\n", ahead: tt.host}.judge(t, user.accept+", leeway: 10s}")
+			eventually(t, patience, "the gate knows this host's clock", func() bool {
+				return strings.Contains(j.get(j.gate+"/.longcase/readyz").body, ntp)
+			})
+			var last answer
+			for range logins {
+				last = j.verify(user.login())
+				last.expect(t, http.StatusUnauthorized, "not_yet_valid")
+			}
+			t.Logf("after %d tokens: %s", logins, strings.TrimSpace(last.body))
+			within(t, "the refusal", last.json["skew_seconds"])
+			if !regexp.MustCompile(tt.says).MatchString(last.text("detail")) {
+				t.Errorf("detail %q does not say %s", last.text("detail"), tt.says)
+			}
+		})
+	}
 }
 
 // A token that says nothing is the issuer's to judge, and what it says of times
@@ -158,7 +191,7 @@ func TestIncident2ByIntrospection(t *testing.T) {
 func TestIncident2AtOurOwnIssuer(t *testing.T) {
 	t.Parallel()
 	w := prepare(t, plan{Remote: true})
-	w.process = startShifted(t, w)
+	w.process = startShifted(t, w.dir, w.file, ahead)
 	accept := fmt.Sprintf("{issuer: %s, audience: %q, algorithms: [ES256]", w.Issuer, audience)
 	namesTheClock(t, witness{
 		issuer: w.Issuer, accept: accept, fresh: func() string { return w.token("service", "orders.read") },
@@ -199,7 +232,7 @@ func TestIncident2InAClusterOfOurs(t *testing.T) {
 	right, fast := prepare(t, plan{Remote: true}), prepare(t, plan{Remote: true})
 	fast.Issuer = right.Issuer
 	fast.file = fast.write("longcase.yaml", fast.fill(worldFile))
-	right.process, fast.process = serve(t, right.dir, "-c", right.file), startShifted(t, fast)
+	right.process, fast.process = serve(t, right.dir, "-c", right.file), startShifted(t, fast.dir, fast.file, ahead)
 	set := writeFile(t, t.TempDir(), "both.jwks", encode(t, map[string]any{"keys": append(right.published(), fast.published()...)}))
 	strict := newJudge(t, fmt.Sprintf("{issuer: %s, audience: %q, algorithms: [ES256], jwks: {file: %s}, leeway: 10s}", right.Issuer, audience, set))
 
@@ -320,16 +353,27 @@ type judge struct {
 // newJudge starts a gate with the entries of accept.
 func newJudge(t *testing.T, accept ...string) *judge {
 	t.Helper()
-	return newJudgeAt(t, freeAddress(t), "", accept...)
+	return around{}.judge(t, accept...)
 }
 
-// newJudgeAt starts one at an address, with further lines of the gate's.
-func newJudgeAt(t *testing.T, gate, more string, accept ...string) *judge {
+// around is what else a gate has.
+type around struct {
+	address string        // default a free one
+	gate    string        // further lines of the gate's
+	top     string        // and of the file
+	ahead   time.Duration // of this host's clock
+}
+
+func (r around) judge(t *testing.T, accept ...string) *judge {
 	t.Helper()
 	dir, console := t.TempDir(), freeAddress(t)
-	file := writeFile(t, dir, "gate.yaml", fmt.Sprintf("gate:\n  listen: %s\n%s  accept:\n    - %s\nconsole: {listen: %s}\n",
-		gate, more, strings.Join(accept, "\n    - "), console))
-	j := &judge{process: serve(t, dir, "-c", file), gate: "http://" + gate, console: "http://" + console}
+	if r.address == "" {
+		r.address = freeAddress(t)
+	}
+	text := fmt.Sprintf("gate:\n  listen: %s\n%s  accept:\n    - %s\nconsole: {listen: %s}\n%s",
+		r.address, r.gate, strings.Join(accept, "\n    - "), console, r.top)
+	file := writeFile(t, dir, "gate.yaml", text)
+	j := &judge{process: startShifted(t, dir, file, r.ahead), gate: "http://" + r.address, console: "http://" + console}
 	eventually(t, patience, "the gate has the issuer's keys", func() bool { return status(j.gate+"/.longcase/readyz") == http.StatusOK })
 	return j
 }

@@ -79,7 +79,7 @@ server {
 
 func TestIncident2AtGatewaysWithoutLongcase(t *testing.T) {
 	t.Parallel()
-	user, orders := newUserService(t, "user-service"), newBackend(t)
+	user, orders := newUserService(t, "user-service", ahead), newBackend(t)
 	oct := base64.RawURLEncoding.EncodeToString([]byte(user.secret))
 	verifier := httptest.NewServer(plainVerifier(user, 10*time.Second))
 	t.Cleanup(verifier.Close)
@@ -127,7 +127,7 @@ func plainVerifier(u *userService, leeway time.Duration) http.Handler {
 
 func TestIncident2AtGatewaysWithLongcase(t *testing.T) {
 	t.Parallel()
-	strict, lenient := newUserService(t, "user-service"), newUserService(t, "user-service-2")
+	strict, lenient := newUserService(t, "user-service", ahead), newUserService(t, "user-service-2", ahead)
 	for _, tt := range []struct {
 		name, forward string
 		start         func(*testing.T, addresses, string) string
@@ -146,8 +146,9 @@ func TestIncident2AtGatewaysWithLongcase(t *testing.T) {
 			if tt.forward != "" {
 				more += "  forward: " + tt.forward + "\n"
 			}
-			j := newJudgeAt(t, a.Gate, more, strict.accept+", leeway: 10s}", lenient.accept+", leeway: 30s}")
+			j := around{address: a.Gate, gate: more}.judge(t, strict.accept+", leeway: 10s}", lenient.accept+", leeway: 30s}")
 			front := tt.start(t, a, tt.config)
+			eventually(t, patience, "the gateway asks", func() bool { return status(front+"/orders/1") == http.StatusUnauthorized })
 			w := witness{claim: "nbf", reason: []string{"not_yet_valid"}}
 			var last answer
 			for range logins {

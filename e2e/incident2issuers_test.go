@@ -41,14 +41,16 @@ func shift(t *testing.T, cmd *exec.Cmd, ahead time.Duration) {
 	cmd.Env = append(cmd.Env, "LD_PRELOAD="+found[0], fmt.Sprintf("FAKETIME=%+gs", ahead.Seconds()))
 }
 
-// startShifted starts the issuer of the world 21 s ahead, as a machine of its own
-// name.
-func startShifted(t *testing.T, w *world) *process {
+// startShifted is serve by a clock that is ahead, as a machine of another name.
+func startShifted(t *testing.T, dir, file string, ahead time.Duration) *process {
 	t.Helper()
-	named := []string{"--map-root-user", "--uts", "sh", "-c", `hostname fast && exec "$@"`, "sh"}
-	cmd := exec.Command("unshare", append(named, "qemu-x86_64", binary, "serve", "-c", w.file)...)
+	if ahead == 0 {
+		return serve(t, dir, "-c", file)
+	}
+	named := []string{"--map-root-user", "--uts", "sh", "-c", `hostname shifted && exec "$@"`, "sh"}
+	cmd := exec.Command("unshare", append(named, "qemu-x86_64", binary, "serve", "-c", file)...)
 	shift(t, cmd, ahead)
-	return start(t, w.dir, cmd)
+	return start(t, dir, cmd)
 }
 
 // start is serve for a command of one's own.
