@@ -10,7 +10,9 @@ import (
 // Middleware passes requests with an acceptable token to next and refuses the
 // others. With Routes the request's path chooses the route. What next sees is
 // the path that was judged, the claims in the context, and no X-Token header
-// that a client sent. A CORS preflight comes without claims.
+// that a client sent. With TrustedProxies, nobody else's X-Forwarded headers and
+// their kin are passed on either; without, only next knows whom to believe. A CORS
+// preflight comes without claims.
 func (g *Gate) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a := g.judge(r.Context(), g.requestOf(r, edgeMiddleware))
@@ -18,7 +20,9 @@ func (g *Gate) Middleware(next http.Handler) http.Handler {
 			writeRefusal(w, r, &a)
 			return
 		}
-		next.ServeHTTP(answering(w, &a), admitted(r, &a))
+		r = admitted(r, &a)
+		dropHeaders(r, g.unbelieved(r.RemoteAddr))
+		next.ServeHTTP(answering(w, &a), r)
 	})
 }
 
@@ -62,8 +66,7 @@ func answering(w http.ResponseWriter, a *Answer) http.ResponseWriter {
 	return w
 }
 
-// admitted is r as the handler behind the gate sees it: with the path that was
-// judged, the claims, and nobody else's word on who it is.
+// admitted is r with the path that was judged, and the claims.
 func admitted(r *http.Request, a *Answer) *http.Request {
 	ctx := r.Context()
 	if a.Claims != nil {
@@ -75,14 +78,26 @@ func admitted(r *http.Request, a *Answer) *http.Request {
 		u.Path, u.RawPath = a.path, ""
 		r.URL = &u
 	}
+	return r
+}
+
+// unbelieved tells the headers that peer may not send to a handler.
+func (g *Gate) unbelieved(peer string) func(name string) bool {
+	if len(g.cfg.TrustedProxies) > 0 && !g.trusts(peer) {
+		return isForwardingHeader
+	}
+	return isTokenHeader
+}
+
+// dropHeaders gives r a header of its own without the reserved ones.
+func dropHeaders(r *http.Request, reserved func(name string) bool) {
 	for name := range r.Header {
-		if isTokenHeader(name) {
+		if reserved(name) {
 			r.Header = r.Header.Clone()
-			stripHeaders(r.Header, isTokenHeader)
-			break
+			stripHeaders(r.Header, reserved)
+			return
 		}
 	}
-	return r
 }
 
 // writeRefusal says a over HTTP.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -58,9 +59,9 @@ func TestNoSpellingOfAnIdentityPasses(t *testing.T) {
 			t.Fatalf("%s: %+v", name, s)
 		}
 		noMallory(t, "the upstream", seen)
+		do(next, q.request("GET", "/x"))
+		noMallory(t, "the handler", seen)
 		if slices.Contains(identity, name) {
-			do(next, q.request("GET", "/x"))
-			noMallory(t, "the handler", seen)
 			for spelt := range q.header {
 				if spelt != "Authorization" && !Reserved(spelt) {
 					t.Errorf("an adapter lets %q pass", spelt)
@@ -115,5 +116,37 @@ func TestAnAnswerLeavesNoIdentityUnsaid(t *testing.T) {
 	}
 	if judged.Claims == nil || preflight.Claims != (*token.Claims)(nil) {
 		t.Error("claims of nobody")
+	}
+}
+
+// A handler behind Middleware hears of forwarding what a trusted proxy says;
+// where none is named, only the handler knows whom to believe.
+func TestMiddlewareBelievesTrustedProxies(t *testing.T) {
+	key := newSigner(t, "k1")
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	for _, tt := range []struct {
+		name   string
+		trust  []netip.Prefix
+		peer   string
+		passes bool
+	}{
+		{"of a trusted proxy", trusted, "10.1.2.3:1", true},
+		{"of a stranger", trusted, "192.0.2.1:1", false},
+		{"nobody is trusted by name", nil, "192.0.2.1:1", true},
+	} {
+		cfg := config(key)
+		cfg.TrustedProxies = tt.trust
+		var seen http.Header
+		h := mustNew(t, cfg).Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.Header }))
+		r := get("/x", sign(t, key, good()))
+		r.RemoteAddr = tt.peer
+		r.Header["X-Forwarded-For"], r.Header["X-Token-Subject"] = []string{"198.51.100.1"}, []string{"mallory"}
+		do(h, r)
+		if (seen["X-Forwarded-For"] != nil) != tt.passes || seen["X-Token-Subject"] != nil {
+			t.Errorf("%s: %v", tt.name, seen)
+		}
+		if r.Header["X-Token-Subject"] == nil {
+			t.Errorf("%s: the caller's own request was changed", tt.name)
+		}
 	}
 }

@@ -75,6 +75,7 @@ type outcome struct {
 	scheme    string // of Authorization
 	nonce     string // for the next proof
 	verdict   *verify.Verdict
+	wait      time.Duration // until the rate allows one more; zero: it does
 	preflight bool
 	took      time.Duration
 }
@@ -98,8 +99,9 @@ func (g *Gate) judge(ctx context.Context, r *Request) Answer {
 
 // decide fills o, and returns nil or why r goes no further.
 func (g *Gate) decide(ctx context.Context, r *Request, o *outcome) *refusal {
-	if f := g.tooOftenFrom(r, o.now); f != nil {
-		return f
+	if e := g.tooOftenFrom(r, o); e != nil {
+		v := verdictOf(e)
+		return g.refusalOf(&v, o)
 	}
 	if r.wrong != "" {
 		return notAllowed(r.wrong)
@@ -165,9 +167,12 @@ func (g *Gate) judgeToken(ctx context.Context, r *Request, o *outcome) *refusal 
 	if !v.Accepted() {
 		return g.refusalOf(&v, o)
 	}
-	return g.tooOftenBy(&v.Claims, o.now)
+	return nil
 }
 
+// verdict asks verify, and then what only a gate knows: whether the scheme fits
+// the token, the rate of the client, and whether the proof is new. Single use comes
+// last, so that what is refused for another reason is not used up.
 func (g *Gate) verdict(ctx context.Context, r *Request, o *outcome) verify.Verdict {
 	scheme, raw, err := authorization(r.Header)
 	o.scheme = scheme
@@ -180,21 +185,35 @@ func (g *Gate) verdict(ctx context.Context, r *Request, o *outcome) verify.Verdi
 	}
 	proofs := g.shown(r, o, raw)
 	need.Shown = proofs.keys()
+	once := need.Once && g.clients != nil
+	need.Once = need.Once && !once
 	v := g.verifier.Verify(ctx, raw, need, o.now)
-	var e *token.Error
-	if v.Accepted() || v.Reason == token.BindingMissing && o.route.need.Binding == verify.AnyBinding {
-		e = fitsScheme(&v.Claims, scheme)
-	}
-	if v.Accepted() && e == nil {
-		e = proofs.spend(ctx)
-	}
-	if e != nil {
+	if e := g.beyond(ctx, &v, o, proofs); e != nil {
 		v.Reason, v.Detail, v.Err = e.Reason, e.Detail, errors.Join(v.Err, e.Err)
 	}
-	if v.Accepted() {
-		o.nonce = proofs.renewal(o.now)
+	if v.Accepted() && once {
+		shown := v.Claims.Confirm // it was proved already
+		need.Once, need.Shown = true, func(time.Time) (token.Confirmation, error) { return shown, nil }
+		v = g.verifier.Verify(ctx, raw, need, o.now)
 	}
 	return v
+}
+
+// beyond is what a gate judges beyond verify.
+func (g *Gate) beyond(ctx context.Context, v *verify.Verdict, o *outcome, proofs *showing) *token.Error {
+	if v.Accepted() || v.Reason == token.BindingMissing && o.route.need.Binding == verify.AnyBinding {
+		if e := fitsScheme(&v.Claims, o.scheme); e != nil {
+			return e
+		}
+	}
+	if !v.Accepted() {
+		return nil
+	}
+	if e := g.tooOftenBy(&v.Claims, o); e != nil {
+		return e
+	}
+	o.nonce = proofs.renewal(o.now)
+	return proofs.spend(ctx)
 }
 
 func verdictOf(err error) verify.Verdict {

@@ -22,7 +22,8 @@ type Rates struct {
 	// Address is in requests per second of one address, with bursts of a second's
 	// worth, before anything else is looked at. IPv6 counts by /64. Behind a
 	// trusted proxy it is the right-most address of X-Forwarded-For that is not
-	// one; whoever has no address shares one bound.
+	// one, so a proxy that sends none is one address with all its clients; whoever
+	// has no address at all shares one bound.
 	Address float64
 }
 
@@ -36,8 +37,8 @@ type clientKey struct {
 	issuer, client, subject string
 }
 
-// tooOftenFrom bounds the address a request came from.
-func (g *Gate) tooOftenFrom(r *Request, now time.Time) *refusal {
+// tooOftenFrom bounds the address a request came from: nil, or RateLimited.
+func (g *Gate) tooOftenFrom(r *Request, o *outcome) *token.Error {
 	if g.addresses == nil {
 		return nil
 	}
@@ -45,7 +46,8 @@ func (g *Gate) tooOftenFrom(r *Request, now time.Time) *refusal {
 	if ip, ok := g.client(r.Peer, r.Header); ok {
 		key = network(ip)
 	}
-	return rateLimited("this address", g.cfg.Rates.Address, g.addresses.take(maphash.Comparable(g.addresses.seed, key), now))
+	o.wait = g.addresses.take(maphash.Comparable(g.addresses.seed, key), o.now)
+	return rateLimited("this address", g.cfg.Rates.Address, o.wait)
 }
 
 // network is ip, or for IPv6 the /64 that one host has to itself.
@@ -58,8 +60,8 @@ func network(ip netip.Addr) netip.Prefix {
 	return p
 }
 
-// tooOftenBy bounds the client of an accepted token.
-func (g *Gate) tooOftenBy(c *token.Claims, now time.Time) *refusal {
+// tooOftenBy bounds the client of an accepted token: nil, or RateLimited.
+func (g *Gate) tooOftenBy(c *token.Claims, o *outcome) *token.Error {
 	if g.clients == nil {
 		return nil
 	}
@@ -67,16 +69,15 @@ func (g *Gate) tooOftenBy(c *token.Claims, now time.Time) *refusal {
 	if c.ClientID == "" {
 		key.subject = c.Subject
 	}
-	return rateLimited("this client", g.cfg.Rates.Client, g.clients.take(maphash.Comparable(g.clients.seed, key), now))
+	o.wait = g.clients.take(maphash.Comparable(g.clients.seed, key), o.now)
+	return rateLimited("this client", g.cfg.Rates.Client, o.wait)
 }
 
-func rateLimited(who string, perSecond float64, wait time.Duration) *refusal {
+func rateLimited(who string, perSecond float64, wait time.Duration) *token.Error {
 	if wait <= 0 {
 		return nil
 	}
-	m := token.RateLimited.Meaning()
-	e := token.Refuse(token.RateLimited, "%s may ask %g times a second", who, perSecond)
-	return &refusal{status: m.Status, reason: string(token.RateLimited), title: m.Title, detail: e.Detail, retry: wait}
+	return token.Refuse(token.RateLimited, "%s may ask %g times a second", who, perSecond)
 }
 
 // isRate reports whether r can be a rate.

@@ -221,3 +221,30 @@ func TestRetryAfterIsInWholeSeconds(t *testing.T) {
 		t.Errorf("%d, headers %v", resp.StatusCode, resp.Header)
 	}
 }
+
+// A token that is good for one request is not used up by a refusal.
+func TestATokenOverItsClientsRateIsNotUsedUp(t *testing.T) {
+	key := newSigner(t, "k1")
+	now := start
+	cfg := config(key)
+	cfg.Now = func() time.Time { return now }
+	cfg.Rates.Client = 1
+	cfg.Routes = []Route{{Path: "/", Once: true}}
+	g := mustNew(t, cfg)
+	ask := func(jti string) string {
+		raw := sign(t, key, good().with(claims{"jti": jti}))
+		return g.Judge(context.Background(), Request{Edge: EdgeGRPC, Target: "/x", Header: http.Header{"Authorization": {"Bearer " + raw}}}).Reason
+	}
+	for i, step := range []struct {
+		at     int
+		jti    string
+		reason string
+	}{
+		{0, "a", ""}, {0, "b", "rate_limited"}, {0, "b", "rate_limited"}, {1, "b", ""}, {2, "b", "replayed"}, {3, "a", "replayed"}, {4, "c", ""},
+	} {
+		now = at(step.at)
+		if got := ask(step.jti); got != step.reason {
+			t.Errorf("step %d: %q, want %q", i, got, step.reason)
+		}
+	}
+}

@@ -58,7 +58,7 @@ func (g *Gate) refusalOf(v *verify.Verdict, o *outcome) *refusal {
 	if f.oauth != m.OAuth || v.Claims.Confirm.JKT != "" {
 		f.scheme = schemeDPoP
 	}
-	f.skew = v.SkewSeconds()
+	f.skew, f.retry = v.SkewSeconds(), o.wait
 	if v.Claims.Issuer != "" {
 		f.claims = &v.Claims
 	}
