@@ -22,6 +22,9 @@ func isPreflight(r *Request) bool {
 		return false
 	}
 	origin, method := r.Header["Origin"], r.Header[requestedMethod]
+	if length := r.Header["Content-Length"]; len(length) > 0 && single(length, "") != "0" {
+		return false
+	}
 	if len(origin) != 1 || origin[0] == "" || len(method) != 1 || !isToken(method[0]) {
 		return false
 	}
@@ -36,7 +39,7 @@ func isPreflight(r *Request) bool {
 // harmless tells the headers that may come with a preflight.
 func harmless(name string) bool {
 	switch fold(name) {
-	case "authorization", "proxy-authorization", "cookie", "dpop", "upgrade",
+	case "authorization", "proxy-authorization", "cookie", "dpop", "upgrade", "transfer-encoding",
 		"x-http-method", "x-http-method-override", "x-method-override":
 		return false
 	}
