@@ -207,22 +207,6 @@ func TestAnEndpointThatIsNotThere(t *testing.T) {
 	}
 }
 
-func TestWhatNoIssuerIssuesIsNotSentAnywhere(t *testing.T) {
-	e := newEndpoint(t, says(active("")))
-	s := e.source(t, nil)
-	for raw, want := range map[string]error{
-		"": token.Malformed, "a b": token.Malformed, "a&token=b": token.Malformed, "a\n": token.Malformed, "ä": token.Malformed,
-		strings.Repeat("a", token.MaxSize+1): token.TooLarge,
-	} {
-		if _, err := s.at(t, raw, start); !errors.Is(err, want) {
-			t.Errorf("%.20q: %v, want %v", raw, err, want)
-		}
-	}
-	if e.asked.Load() != 0 {
-		t.Error("the endpoint was asked")
-	}
-}
-
 func TestAKeyProvesTheGateAnewEachTime(t *testing.T) {
 	key, err := token.NewSecretSigner("", []byte(strings.Repeat("x", 32)))
 	if err != nil {

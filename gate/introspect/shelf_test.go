@@ -3,14 +3,18 @@ package introspect
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/longcase/longcase/token"
+	"github.com/longcase/longcase/verify"
 )
 
 func newSigner(t *testing.T) token.Signer {
@@ -76,6 +80,73 @@ func TestAnEarlyEndCountsWithinASecond(t *testing.T) {
 	if _, err := s.at(t, opaque, start.Add(time.Second)); !errors.Is(err, token.Revoked) {
 		t.Errorf("a second later: %v", err)
 	}
+}
+
+// GHSA-qvp4-rpmr-xwrr, CVE-2026-33496: an answer that was kept skipped the
+// checks. Here it gets the verdict of a new one, whatever the issuer says and
+// whatever the request needs.
+func TestAKeptAnswerGetsTheSameVerdict(t *testing.T) {
+	says := new(atomic.Pointer[string])
+	e := newEndpoint(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(*says.Load()))
+	})
+	asking := e.source(t, func(c *Config) { c.Cache = NoCache })
+	seen := map[token.Reason]int{}
+	rapid.Check(t, func(r *rapid.T) {
+		body := drawAnswer(r)
+		says.Store(&body)
+		need := verify.Need{
+			Audience: rapid.SampledFrom([]string{"", "https://b.test"}).Draw(r, "audience"),
+			Scopes:   rapid.SampledFrom([][]string{nil, {"r"}, {"w"}}).Draw(r, "scopes"),
+			Clients:  rapid.SampledFrom([][]string{nil, {"c"}, {"d"}}).Draw(r, "clients"),
+		}
+		now := start.Add(time.Duration(rapid.IntRange(0, 900).Draw(r, "ms")) * time.Millisecond)
+		keeping := e.source(t, nil)
+		want := judge(t, asking, need, now)
+		judge(t, keeping, verify.Need{}, start)
+		asked := e.asked.Load()
+		got := judge(t, keeping, need, now)
+		if e.asked.Load() != asked && want.Accepted() {
+			r.Fatalf("the answer was not kept: %s", body)
+		}
+		if got.Reason != want.Reason || got.Detail != want.Detail {
+			r.Fatalf("%s: kept %s %q, new %s %q", body, got.Reason, got.Detail, want.Reason, want.Detail)
+		}
+		seen[got.Reason]++
+		keeping.CloseIdleConnections()
+	})
+	if seen[""] == 0 || len(seen) < 6 {
+		t.Errorf("the verdicts are %v", seen)
+	}
+}
+
+func drawAnswer(t *rapid.T) string {
+	c := map[string]any{"active": true, "sub": "u", "client_id": "c", "jti": "j", "iat": start.Unix()}
+	for name, values := range map[string][]any{
+		"active": {true, true, true, true, true, false}, "aud": {"https://b.test", "https://b.test", []string{"https://b.test"}, "https://c.test"},
+		"exp":   {start.Unix() + 300, start.Unix() + 300, start.Unix() + 1, start.Unix() - 60, start.Unix() + 90000},
+		"scope": {"r", "r w", ""}, "iss": {"https://a.test", "https://a.test", "https://evil.test"}, "nbf": {start.Unix(), start.Unix() + 40},
+	} {
+		c[name] = rapid.SampledFrom(values).Draw(t, name)
+	}
+	if rapid.IntRange(0, 5).Draw(t, "bound") == 0 {
+		c["cnf"] = map[string]string{"jkt": "k"}
+	}
+	body, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+func judge(t *testing.T, s *Source, need verify.Need, now time.Time) verify.Verdict {
+	t.Helper()
+	v, err := verify.New(verify.Config{Issuers: []verify.Issuer{{URL: "https://a.test", Audience: "https://b.test", Introspect: s}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.Verify(t.Context(), opaque, need, now)
 }
 
 // A model that keeps everything: the shelf never has another answer than it, nor
