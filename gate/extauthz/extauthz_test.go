@@ -264,6 +264,36 @@ func TestATokenBoundToACertificateNeedsIt(t *testing.T) {
 	}
 }
 
+func TestATokenBoundToADPoPKeyNeedsItsProof(t *testing.T) {
+	key, me := newSigner(t), newHolder(t)
+	s := newServer(t, config(key))
+	raw := sign(t, key, good().with("cnf", map[string]string{"jkt": me.thumbprint()}))
+	at := func(method, url string) []header {
+		return []header{{"authorization", "DPoP " + raw}, {"dpop", me.proof(method, url, raw)}}
+	}
+	for name, tt := range map[string]struct {
+		headers []header
+		want    any
+	}{
+		"with it":                    {at("GET", "https://orders.test/orders/7"), nil},
+		"without one":                {at("", "")[:1], "binding_missing"},
+		"for another method":         {at("POST", "https://orders.test/orders/7"), "binding_mismatch"},
+		"for another path":           {at("GET", "https://orders.test/orders/8"), "binding_mismatch"},
+		"for another host":           {at("GET", "https://mail.test/orders/7"), "binding_mismatch"},
+		"two of them":                {append(at("GET", "https://orders.test/orders/7"), at("GET", "https://orders.test/orders/7")[1]), "binding_mismatch"},
+		"for http where it is https": {at("GET", "http://orders.test/orders/7"), "binding_mismatch"},
+	} {
+		for kind, q := range map[string]*auth.CheckRequest{"raw": question("GET", "/orders/7?x=1", tt.headers...), "joined": joined(question("GET", "/orders/7?x=1", tt.headers...))} {
+			if kind == "joined" && tt.want == nil {
+				continue // the proof was used
+			}
+			if a := ask(t, s, q); a.GetDynamicMetadata().AsMap()["reason"] != tt.want {
+				t.Errorf("%s, %s: %v, want %v", name, kind, a, tt.want)
+			}
+		}
+	}
+}
+
 // Whoever asks over TLS shows a certificate of an authority that is named.
 func TestCallersProveThemselvesOverTLS(t *testing.T) {
 	ca := newCertificate(t, "ca", nil)

@@ -3,11 +3,15 @@ package extauthz
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"maps"
 	"math/big"
@@ -188,3 +192,35 @@ func newCertificate(t *testing.T, name string, ca *tls.Certificate) tls.Certific
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
+
+// holder is a client with a DPoP key.
+type holder struct{ key ed25519.PrivateKey }
+
+func newHolder(t *testing.T) holder {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return holder{key}
+}
+
+func (h holder) jwk() string {
+	return `{"crv":"Ed25519","kty":"OKP","x":"` + b64(h.key.Public().(ed25519.PublicKey)) + `"}`
+}
+
+// thumbprint is of RFC 7638.
+func (h holder) thumbprint() string {
+	sum := sha256.Sum256([]byte(h.jwk()))
+	return b64(sum[:])
+}
+
+// proof is of RFC 9449 section 4.2of a request to url with the token raw.
+func (h holder) proof(method, url, raw string) string {
+	sum := sha256.Sum256([]byte(raw))
+	signed := b64([]byte(`{"typ":"dpop+jwt","alg":"EdDSA","jwk":`+h.jwk()+`}`)) + "." +
+		b64(fmt.Appendf(nil, `{"jti":%q,"htm":%q,"htu":%q,"iat":%d,"ath":%q}`, rand.Text(), method, url, start.Unix(), b64(sum[:])))
+	return signed + "." + b64(ed25519.Sign(h.key, []byte(signed)))
+}
+
+func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

@@ -3,6 +3,7 @@ package grpc
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
@@ -11,6 +12,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -191,3 +193,35 @@ func thumbprint(c tls.Certificate) string {
 	sum := sha256.Sum256(c.Certificate[0])
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
+
+// holder is a client with a DPoP key.
+type holder struct{ key ed25519.PrivateKey }
+
+func newHolder(t *testing.T) holder {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return holder{key}
+}
+
+func (h holder) jwk() string {
+	return `{"crv":"Ed25519","kty":"OKP","x":"` + b64(h.key.Public().(ed25519.PublicKey)) + `"}`
+}
+
+// thumbprint is of RFC 7638.
+func (h holder) thumbprint() string {
+	sum := sha256.Sum256([]byte(h.jwk()))
+	return b64(sum[:])
+}
+
+// proof is of RFC 9449 section 4.2, for POST to url with the token raw.
+func (h holder) proof(url, raw string) string {
+	sum := sha256.Sum256([]byte(raw))
+	signed := b64([]byte(`{"typ":"dpop+jwt","alg":"EdDSA","jwk":`+h.jwk()+`}`)) + "." +
+		b64(fmt.Appendf(nil, `{"jti":%q,"htm":"POST","htu":%q,"iat":%d,"ath":%q}`, rand.Text(), url, start.Unix(), b64(sum[:])))
+	return signed + "." + b64(ed25519.Sign(h.key, []byte(signed)))
+}
+
+func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

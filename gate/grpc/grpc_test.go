@@ -268,6 +268,49 @@ func TestATokenBoundToACertificate(t *testing.T) {
 	}
 }
 
+// A DPoP proof is for POST to the URL of the full method, and asked for with a
+// nonce where the route says so.
+func TestATokenBoundToADPoPKey(t *testing.T) {
+	key, me := newSigner(t), newHolder(t)
+	cfg := config(key)
+	cfg.Routes = []gate.Route{{Path: service, Audience: orders}, {Path: service + "UnaryCall", Audience: orders, Binding: verify.DPoP}}
+	w := newWorld(t, cfg)
+	conn := w.dial(t, nil)
+	raw := sign(t, key, good().with("cnf", map[string]string{"jkt": me.thumbprint()}))
+	const at = "http://orders.test" + service
+	for name, tt := range map[string]struct {
+		method, scheme, proof, want, says string
+	}{
+		"with its proof":                   {"EmptyCall", "DPoP", me.proof(at+"EmptyCall", raw), "", ""},
+		"without a proof":                  {"EmptyCall", "DPoP", "", "binding_missing", "DPoP "},
+		"as a bearer token":                {"EmptyCall", "Bearer", me.proof(at+"EmptyCall", raw), "binding_missing", "DPoP "},
+		"with a proof for another method":  {"EmptyCall", "DPoP", me.proof(at+"Other", raw), "binding_mismatch", "invalid_dpop_proof"},
+		"with the proof of another key":    {"EmptyCall", "DPoP", newHolder(t).proof(at+"EmptyCall", raw), "binding_mismatch", "invalid_token"},
+		"without the nonce that is wanted": {"UnaryCall", "DPoP", me.proof(at+"UnaryCall", raw), "binding_missing", "use_dpop_nonce"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var trailer metadata.MD
+			pairs := []string{"authorization", tt.scheme + " " + raw}
+			if tt.proof != "" {
+				pairs = append(pairs, "dpop", tt.proof)
+			}
+			err := unary(with(t, pairs...), conn, service+tt.method, &trailer)
+			if tt.want == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if r := refusalOf(t, err); r.info.GetReason() != tt.want || !strings.Contains(strings.Join(trailer["www-authenticate"], ";"), tt.says) {
+				t.Errorf("%v with %v, want %s, %s", r, trailer, tt.want, tt.says)
+			}
+			if (len(trailer["dpop-nonce"]) == 1) != (tt.method == "UnaryCall") {
+				t.Errorf("nonce %q", trailer["dpop-nonce"])
+			}
+		})
+	}
+}
+
 func TestEveryStatusOfARefusalRefuses(t *testing.T) {
 	for code := range 600 {
 		if codeOf(code) == codes.OK {
