@@ -130,39 +130,45 @@ func newEdgeGate(t testing.TB, key token.Signer, forward Forward, change func(*C
 	return g
 }
 
-// TestEveryReasonIsTheSameAtEveryEdge is the table of refusals: each reason, as a
-// request and a configuration that produce it.
-func TestEveryReasonIsTheSameAtEveryEdge(t *testing.T) {
-	key, stranger := newSigner(t, "k1"), newSigner(t, "k1")
-	other, gone := newSigner(t, "k2"), newSigner(t, "k0")
+// row is a request and a configuration that produce one reason.
+type row struct {
+	name   string
+	send   sent
+	times  int // the last answer counts
+	config func(*Config)
+	reason string
+	status int
+	oauth  string
+}
+
+// bearing is a request with a token of key that says c.
+func bearing(t testing.TB, key token.Signer, c claims) sent {
+	t.Helper()
+	return asking("Bearer " + sign(t, key, good().with(c)))
+}
+
+func feedOf(c *Config) {
+	c.Revocations = still(Event{Kind: early.Token, Value: "t9", End: at(900)}, Event{Kind: early.Key, Value: "k0", End: at(900)})
+}
+
+func silentFeed(c *Config) {
+	c.Revocations = func(ctx context.Context, _ func(Event), _ func()) error { <-ctx.Done(); return nil }
+}
+
+// tokenRows are the reasons that lie in a token.
+func tokenRows(t *testing.T, key token.Signer) []row {
 	secret, err := token.NewSecretSigner("k1", bytes.Repeat([]byte("s"), 32))
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, foreign := newHolder(t), newHolder(t)
+	stranger, other, gone := newSigner(t, "k1"), newSigner(t, "k2"), newSigner(t, "k0")
 	bearer := func(raw string) sent { return asking("Bearer " + raw) }
-	with := func(c claims) sent { return bearer(sign(t, key, good().with(c))) }
-	bound := sign(t, key, good().with(claims{"cnf": claims{"jkt": own.thumbprint(t)}}))
-	stale := func(c *Config) {
-		c.Revocations = func(ctx context.Context, _ func(Event), _ func()) error { <-ctx.Done(); return nil }
-	}
-	feed := func(c *Config) {
-		c.Revocations = still(Event{Kind: early.Token, Value: "t9", End: at(900)}, Event{Kind: early.Key, Value: "k0", End: at(900)})
-	}
-	fine := asking("Bearer " + sign(t, key, good()))
-	tests := []struct {
-		name   string
-		send   sent
-		times  int // the last answer counts
-		config func(*Config)
-		reason string
-		status int
-		oauth  string
-	}{
+	with := func(c claims) sent { return bearing(t, key, c) }
+	fine := with(nil)
+	return []row{
 		{"a good token", fine, 1, nil, "", 200, ""},
 		{"the scheme in capitals", asking("BEARER " + sign(t, key, good())), 1, nil, "", 200, ""},
-		{"not ended", fine, 1, feed, "", 200, ""},
-		{"a bound token with its proof", own.asking(t, bound), 1, nil, "", 200, ""},
+		{"not ended", fine, 1, feedOf, "", 200, ""},
 		{"no header", asking(), 1, nil, "no_token", 401, ""},
 		{"another scheme", asking("Basic d2ViOnNlY3JldA=="), 1, nil, "no_token", 401, ""},
 		{"two headers", asking("Bearer "+sign(t, key, good()), "Bearer "+sign(t, key, good())), 1, nil, "malformed", 401, "invalid_token"},
@@ -181,22 +187,32 @@ func TestEveryReasonIsTheSameAtEveryEdge(t *testing.T) {
 		{"a clock 40 s ahead", bearer(sign(t, key, goodAt(at(40)))), 1, nil, "not_yet_valid", 401, "invalid_token"},
 		{"issued ahead", with(claims{"iat": at(40).Unix()}), 1, nil, "issued_in_future", 401, "invalid_token"},
 		{"over", bearer(sign(t, key, goodAt(at(-400)))), 1, nil, "expired", 401, "invalid_token"},
-		{"over, the feed not loaded", bearer(sign(t, key, goodAt(at(-400)))), 1, stale, "expired", 401, "invalid_token"},
+		{"over, the feed not loaded", bearer(sign(t, key, goodAt(at(-400)))), 1, silentFeed, "expired", 401, "invalid_token"},
 		{"a life of a day", with(claims{"exp": at(86400).Unix()}), 1, nil, "lifetime_too_long", 401, "invalid_token"},
 		{"no scope", with(claims{"scope": "orders.write"}), 1, nil, "insufficient_scope", 403, "insufficient_scope"},
 		{"another client", with(claims{"client_id": "batch"}), 1, nil, "client_not_allowed", 403, "insufficient_scope"},
+		{"ended early", with(claims{"jti": "t9"}), 1, feedOf, "revoked", 401, "invalid_token"},
+		{"of a withdrawn key", bearer(sign(t, gone, good())), 1, feedOf, "key_revoked", 401, "invalid_token"},
+	}
+}
+
+// gateRows are the reasons that lie in the request, or in what the gate knows.
+func gateRows(t *testing.T, key token.Signer) []row {
+	own, foreign := newHolder(t), newHolder(t)
+	bound := sign(t, key, good().with(claims{"cnf": claims{"jkt": own.thumbprint(t)}}))
+	fine := bearing(t, key, nil)
+	return []row{
+		{"a bound token with its proof", own.asking(t, bound), 1, nil, "", 200, ""},
 		{"a second use", fine, 2, func(c *Config) { c.Routes[0].Once = true }, "replayed", 401, "invalid_token"},
 		{"a second use of a proof", own.asking(t, bound), 2, nil, "replayed", 401, "invalid_dpop_proof"},
-		{"a bound token without proof", bearer(bound), 1, nil, "binding_missing", 401, "invalid_token"},
+		{"a bound token without proof", asking("Bearer " + bound), 1, nil, "binding_missing", 401, "invalid_token"},
 		{"an unbound token as a bound one", own.asking(t, sign(t, key, good())), 1, nil, "binding_missing", 401, "invalid_token"},
 		{"an unbound token where one must be bound", fine, 1, func(c *Config) { c.Routes[0].Binding = verify.DPoP }, "binding_missing", 401, "invalid_token"},
 		{"a bound token under DPoP without proof", asking("DPoP " + bound), 1, nil, "binding_missing", 401, "invalid_dpop_proof"},
 		{"a proof without nonce", own.asking(t, bound), 1, func(c *Config) { c.Routes[0].Binding = verify.DPoP }, "binding_missing", 401, "use_dpop_nonce"},
 		{"a proof of another key", foreign.asking(t, bound), 1, nil, "binding_mismatch", 401, "invalid_token"},
-		{"ended early", with(claims{"jti": "t9"}), 1, feed, "revoked", 401, "invalid_token"},
-		{"of a withdrawn key", bearer(sign(t, gone, good())), 1, feed, "key_revoked", 401, "invalid_token"},
 		{"keys out of reach", fine, 1, func(c *Config) { c.Issuers[0].Keys = unreachable{} }, "keys_unavailable", 503, ""},
-		{"the feed not loaded", fine, 1, stale, "revocations_stale", 503, ""},
+		{"the feed not loaded", fine, 1, silentFeed, "revocations_stale", 503, ""},
 		{"single uses cannot be remembered", fine, 1, func(c *Config) { c.Routes[0].Once, c.First = true, newMarks(0, fixed).First }, "revocations_stale", 503, ""},
 		{"a method no route lists", sent{"PUT", "/x", fine.header}, 1, nil, "not_allowed", 403, ""},
 		{"OPTIONS that is no preflight", sent{"OPTIONS", "/x", fine.header}, 1, nil, "not_allowed", 403, ""},
@@ -205,21 +221,19 @@ func TestEveryReasonIsTheSameAtEveryEdge(t *testing.T) {
 		{"a path of no route", sent{"GET", "/x", fine.header}, 1, func(c *Config) { c.Routes[0].Path = "/y" }, reasonNoRoute, 404, ""},
 		{"a path with two readings", sent{"GET", "/a/..%2fb", fine.header}, 1, nil, reasonAmbiguous, 400, ""},
 	}
+}
+
+// TestEveryReasonIsTheSameAtEveryEdge is the table of refusals: what a caller
+// hears does not depend on the way it came.
+func TestEveryReasonIsTheSameAtEveryEdge(t *testing.T) {
+	key := newSigner(t, "k1")
 	produced := map[string]bool{}
-	for _, tt := range tests {
+	for _, tt := range append(tokenRows(t, key), gateRows(t, key)...) {
 		produced[tt.reason] = true
 		t.Run(tt.name, func(t *testing.T) {
 			var first said
 			for i, e := range edges {
-				got, decision, log := askOnce(t, e, key, tt.config, tt.send, tt.times)
-				checkSaid(t, e, got, tt.reason, tt.status, tt.oauth)
-				if decision.Reason != tt.reason || decision.Edge != e.name {
-					t.Errorf("%s: decision %+v", e.name, decision)
-				}
-				if wants := tt.reason != ""; strings.Count(log, "msg=refused") != map[bool]int{true: 1}[wants] {
-					t.Errorf("%s: not one line of log for each refusal: %q", e.name, log)
-				}
-				checkNoToken(t, log, tt.send)
+				got := checkEdge(t, e, key, tt)
 				if i == 0 {
 					first = got
 				} else if tt.reason != "" {
@@ -233,6 +247,21 @@ func TestEveryReasonIsTheSameAtEveryEdge(t *testing.T) {
 			t.Errorf("no row produces %s", r)
 		}
 	}
+}
+
+// checkEdge asks at e, and wants what the row says, told once.
+func checkEdge(t *testing.T, e edge, key token.Signer, tt row) said {
+	t.Helper()
+	got, decision, log := askOnce(t, e, key, tt.config, tt.send, tt.times)
+	checkSaid(t, e, got, tt.reason, tt.status, tt.oauth)
+	if decision.Reason != tt.reason || decision.Edge != e.name {
+		t.Errorf("%s: decision %+v", e.name, decision)
+	}
+	if wants := tt.reason != ""; strings.Count(log, "msg=refused") != map[bool]int{true: 1}[wants] {
+		t.Errorf("%s: not one line of log for each refusal: %q", e.name, log)
+	}
+	checkNoToken(t, log, tt.send)
+	return got
 }
 
 // askOnce asks times times at e, and returns the last answer, the decision and
