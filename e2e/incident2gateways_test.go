@@ -86,13 +86,15 @@ func TestIncident2AtGatewaysWithoutLongcase(t *testing.T) {
 	at := func() addresses {
 		return addresses{Front: freeAddress(t), Gate: strings.TrimPrefix(verifier.URL, "http://"), Upstream: orders.address}
 	}
+	over := user.over()
 	for _, tt := range []struct {
 		name, url string
 		status    int
+		over      int // for a token that ended an hour ago
 	}{
-		{"nginx asks a verifier of golang-jwt with a leeway of 10 s", startNginx(t, at(), nginxAsks), http.StatusUnauthorized},
-		{"HAProxy jwt_verify", startHAProxy(t, at(), strings.Replace(haproxyVerifies, "SECRET", user.secret, 1)), http.StatusOK},
-		{"Envoy jwt_authn", startEnvoy(t, at(), strings.Replace(envoyVerifies, "SECRET", oct, 1)), http.StatusOK},
+		{"nginx asks a verifier of golang-jwt with a leeway of 10 s", startNginx(t, at(), nginxAsks), http.StatusUnauthorized, http.StatusUnauthorized},
+		{"HAProxy jwt_verify", startHAProxy(t, at(), strings.Replace(haproxyVerifies, "SECRET", user.secret, 1)), http.StatusOK, http.StatusOK},
+		{"Envoy jwt_authn", startEnvoy(t, at(), strings.Replace(envoyVerifies, "SECRET", oct, 1)), http.StatusOK, http.StatusUnauthorized},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var last answer
@@ -109,6 +111,9 @@ func TestIncident2AtGatewaysWithoutLongcase(t *testing.T) {
 			}
 			if said := fmt.Sprint(last.header, last.body); tt.status != http.StatusOK && strings.Contains(said, "valid yet") {
 				t.Errorf("what the verifier said reaches the caller: %s", said)
+			}
+			if got := send(t, bearing(tt.url+"/orders/1", over)).status; got != tt.over {
+				t.Errorf("a token that is over: %d, want %d", got, tt.over)
 			}
 		})
 	}
