@@ -68,7 +68,7 @@ func refused(name string, err error) error {
 	}
 	var reason token.Reason
 	if errors.As(err, &reason) && reason != token.UnknownKey {
-		return fmt.Errorf("%s refuses it for %s", name, reason)
+		return fmt.Errorf("%s refuses it for another reason: %w", name, err)
 	}
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // V6: a storm of unknown keys costs Longcase's issuer one fetch in 30 s at most,
-// and a peer's one for each.
+// and a peer's many.
 func TestAStormOfUnknownKeys(t *testing.T) {
 	tokens := storm
 	if os.Getenv("LONGCASE_LONG") != "1" {
@@ -21,7 +21,7 @@ func TestAStormOfUnknownKeys(t *testing.T) {
 		switch {
 		case r.Contender == ours && r.Fetches > r.Most():
 			t.Errorf("%d fetches for %d tokens in %s, want %d at most", r.Fetches, r.Tokens, r.Took, r.Most())
-		case r.Contender != ours && r.Callers == 1 && r.Fetches != int64(r.Tokens):
+		case r.Contender != ours && r.Fetches <= r.Most():
 			t.Errorf("%s fetched %d times for %d tokens: the storm is none", r.Contender, r.Fetches, r.Tokens)
 		}
 	}

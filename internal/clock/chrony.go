@@ -88,17 +88,16 @@ func dialChrony(ctx context.Context, place string) (net.Conn, error) {
 	}
 	mine := filepath.Join(filepath.Dir(place), "longcase."+strconv.Itoa(os.Getpid())+".sock")
 	_ = os.Remove(mine) // of a process that had this number and was killed
-	conn, err := net.DialUnix("unixgram", &net.UnixAddr{Name: mine, Net: "unixgram"}, &net.UnixAddr{Name: place, Net: "unixgram"})
+	unix, err := net.DialUnix("unixgram", &net.UnixAddr{Name: mine, Net: "unixgram"}, &net.UnixAddr{Name: place, Net: "unixgram"})
 	if err != nil {
 		_ = os.Remove(mine) // bound, but not connected
 		return nil, err
 	}
-	if err := os.Chmod(mine, 0o666); err != nil { // chronyd is another user
-		conn.Close()
-		_ = os.Remove(mine)
-		return nil, err
+	conn := named{unix, mine}
+	if err := os.Chmod(mine, 0o666); err != nil { //nolint:gosec // chronyd is another user, and it is in chronyd's own directory
+		return nil, errors.Join(err, conn.Close())
 	}
-	return named{conn, mine}, nil
+	return conn, nil
 }
 
 // named is a connection whose own name goes with it.

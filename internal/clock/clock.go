@@ -127,7 +127,7 @@ func (w *Watch) Run(ctx context.Context) error {
 			return ctx.Err()
 		}
 		w.cfg.Tell(state, w.cfg.Now())
-		w.tell(state)
+		w.tell(ctx, state)
 		pause := time.NewTimer(time.Duration((0.8 + 0.4*rand.Float64()) * float64(w.cfg.Every)))
 		select {
 		case <-ctx.Done():
@@ -157,7 +157,7 @@ func (w *Watch) Read(ctx context.Context) *skew.Host {
 }
 
 // tell writes to the log what an operator would want to know, once.
-func (w *Watch) tell(state *skew.Host) {
+func (w *Watch) tell(ctx context.Context, state *skew.Host) {
 	says, level := "nothing is known of this host's clock", slog.LevelInfo
 	var more []any
 	switch {
@@ -178,5 +178,5 @@ func (w *Watch) tell(state *skew.Host) {
 		return
 	}
 	w.last = says
-	w.cfg.Log.Log(context.Background(), level, says, more...)
+	w.cfg.Log.Log(ctx, level, says, more...)
 }
