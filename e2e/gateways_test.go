@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // addresses are where a gateway listens and where its neighbours do, each as
@@ -203,7 +204,13 @@ func startServer(t *testing.T, address string, cmd *exec.Cmd) string {
 		default:
 		}
 		_ = cmd.Process.Signal(syscall.SIGTERM)
-		<-exited
+		select {
+		case <-exited:
+		case <-time.After(patience):
+			t.Errorf("%s does not end at SIGTERM", filepath.Base(cmd.Path))
+			_ = cmd.Process.Kill()
+			<-exited
+		}
 		if t.Failed() {
 			t.Logf("%s said:\n%.4000s", filepath.Base(cmd.Path), said)
 		}
