@@ -60,10 +60,10 @@ func addHeader(to http.Header, name, value string) {
 		return
 	}
 	name = textproto.CanonicalMIMEHeaderKey(name)
-	switch {
-	case name == "Authorization":
+	switch name {
+	case "Authorization":
 		to[name] = append(to[name], apart(value)...)
-	case name == "Dpop":
+	case "Dpop":
 		to[name] = append(to[name], strings.Split(value, ",")...)
 	default:
 		to[name] = append(to[name], value)

@@ -10,9 +10,9 @@
 // What the issuer says is what a signature would have told, and no verdict:
 // audience, window, scope and binding are judged by verify each time, whether
 // the answer was kept or came just now. An answer is kept for a second, so that
-// an early end counts within one. Concurrent questions about one token are one,
-// and only so many are asked at once. The token goes to URL alone, and into no
-// error.
+// an early end counts within one, or within the time that an answer takes: those
+// who ask about one token at once share it. Only so many questions are asked at
+// once. The token goes to URL alone, and into no error.
 package introspect
 
 import (
