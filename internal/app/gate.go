@@ -70,11 +70,11 @@ func routes(list []config.Route) ([]gate.Route, error) {
 	return out, errors.Join(errs...)
 }
 
-// first remembers in the store what was used once, so that a restart and every
-// other node know it; nil without a store.
+// first remembers what was used once: in the store, so that a restart and every
+// other node know it, or, where no route asks for that, in this process.
 func (h *house) first() func(ctx context.Context, kind, key string, end time.Time) (bool, error) {
 	if h.engine == nil {
-		return nil
+		return h.used
 	}
 	marks := h.engine.Marks()
 	return func(ctx context.Context, kind, key string, end time.Time) (bool, error) {

@@ -6,7 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
-	"time"
+
+	"github.com/longcase/longcase/gate"
 )
 
 // swap is a handler that can be replaced while it serves.
@@ -50,9 +51,7 @@ func healthOf(checks []check, beside func() map[string]any) http.Handler {
 func withHealth(next, health http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/.longcase/") {
-			if r.ContentLength != 0 { // nobody reads a body here, so nobody waits for one
-				_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
-			}
+			gate.HurryBody(w, r) // nobody reads it here
 			health.ServeHTTP(w, r)
 			return
 		}

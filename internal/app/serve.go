@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/longcase/longcase/gate"
 	"github.com/longcase/longcase/internal/admin"
 	"github.com/longcase/longcase/internal/config"
 	"github.com/longcase/longcase/internal/telemetry"
@@ -65,6 +66,7 @@ type house struct {
 	engine  store.Engine // nil where nothing is stored, see stores
 	book    *skew.Book   // what is known of issuers' clocks
 	audit   audit
+	used    func(ctx context.Context, kind, key string, end time.Time) (bool, error) // what was used once, without a store
 	rooms   []*room
 	shift   atomic.Pointer[shift]
 	failed  chan error // a room that ended by itself
@@ -108,6 +110,7 @@ func newHouse(opts Options) *house {
 	}
 	h.log = slog.New(slog.NewTextHandler(opts.Stderr, nil))
 	h.audit.log = h.log
+	h.used = gate.Remember(h.now)
 	h.metrics.Clocks(h.book, h.now)
 	return h
 }

@@ -42,7 +42,7 @@ func New(version string) *Metrics {
 		registry: prometheus.NewRegistry(),
 		outcomes: counters("longcase_issuer_outcomes_total", "Outcomes of the token service.", "outcome", "endpoint", "grant", "error"),
 		decisions: counters("longcase_gate_decisions_total",
-			"Judgements of the gate; reason is empty for accepted tokens.", "edge", "route", "reason"),
+			"Judgements of the gate; reason is empty for accepted tokens, preflight for CORS preflights that were left alone.", "edge", "route", "reason"),
 		judging: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "longcase_gate_judging_seconds", Help: "Time to judge one request.",
 			Buckets: prometheus.ExponentialBuckets(10e-6, 4, 8),
@@ -108,7 +108,11 @@ func (m *Metrics) Issuer() issuer.Hooks {
 func (m *Metrics) Gate() gate.Hooks {
 	return gate.Hooks{
 		Decided: func(d gate.Decision) {
-			m.decisions.WithLabelValues(d.Edge, d.Route, d.Reason).Inc()
+			reason := d.Reason
+			if d.Preflight {
+				reason = "preflight"
+			}
+			m.decisions.WithLabelValues(d.Edge, d.Route, reason).Inc()
 			m.judging.Observe(d.Took.Seconds())
 		},
 		FeedBroken: func(error) { m.feedBroken.Inc() },
