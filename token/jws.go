@@ -85,17 +85,17 @@ func (j *JWS) decode(raw string, head, payload int) error {
 		return Refuse(Malformed, "token holds a line feed")
 	}
 	signed := head + 1 + payload
-	all := make([]byte, signed+strict.DecodedLen(len(raw)))
-	text, buf := all[:copy(all, raw[:signed])], all[signed:]
+	all := make([]byte, len(raw)+strict.DecodedLen(len(raw)))
+	text, buf := all[:copy(all, raw)], all[len(raw):]
 	h, err := strict.Decode(buf, text[:head])
 	if err != nil {
 		return notBase64("header")
 	}
-	p, err := strict.Decode(buf[h:], text[head+1:])
+	p, err := strict.Decode(buf[h:], text[head+1:signed])
 	if err != nil {
 		return notBase64("payload")
 	}
-	n, err := strict.Decode(buf[h+p:], []byte(raw[signed+1:]))
+	n, err := strict.Decode(buf[h+p:], text[signed+1:])
 	if err != nil {
 		return notBase64("signature")
 	}

@@ -18,7 +18,6 @@ import (
 // and then what was not used of late. It may forget any token at any time.
 type cache struct {
 	seed   maphash.Seed
-	fixed  int // bytes of an entry beside its strings
 	shards []shard
 }
 
@@ -36,7 +35,7 @@ type shard struct {
 // entry is one token. Only used changes, and place under the shard's lock.
 type entry struct {
 	reading
-	raw   string
+	raw   []byte
 	hash  uint64
 	bytes int
 	place int // in shard.all
@@ -62,7 +61,6 @@ func newCache(bytes int) *cache {
 	}
 	c := &cache{
 		seed:   maphash.MakeSeed(),
-		fixed:  int(reflect.TypeFor[entry]().Size()) + perSlot,
 		shards: make([]shard, n),
 	}
 	for i := range c.shards {
@@ -85,7 +83,7 @@ func (c *cache) find(raw string, now time.Time) *reading {
 	s.mu.Lock()
 	e := s.found[hash]
 	s.mu.Unlock()
-	if e == nil || e.raw != raw || e.over(now) {
+	if e == nil || string(e.raw) != raw || e.over(now) {
 		return nil
 	}
 	if !e.used.Load() {
@@ -97,12 +95,12 @@ func (c *cache) find(raw string, now time.Time) *reading {
 // over reports whether no policy accepts the token any more.
 func (e *entry) over(now time.Time) bool { return !now.Before(e.claims.Expires.Add(MaxLeeway)) }
 
-// add remembers a token whose signature held.
-func (c *cache) add(raw string, r *reading, now time.Time) {
+// add remembers a token whose signature held, by a key of p's issuer.
+func (c *cache) add(raw string, r *reading, p *policy, now time.Time) {
 	if c == nil {
 		return
 	}
-	e := c.entry(raw, r)
+	e := c.entry(raw, r, p)
 	s := c.shard(e.hash)
 	if e.over(now) || e.bytes > s.limit {
 		return
@@ -121,22 +119,71 @@ func (c *cache) add(raw string, r *reading, now time.Time) {
 }
 
 // entry copies what it keeps, so that it holds neither the request's memory nor
-// the codec's.
-func (c *cache) entry(raw string, r *reading) *entry {
-	e := &entry{reading: *r, raw: strings.Clone(raw), hash: maphash.String(c.seed, raw)}
-	e.alg = e.key.Algorithm()
+// the codec's. What the tokens of a policy say alike they share: that is in the
+// processor's cache already when a token is found.
+func (c *cache) entry(raw string, r *reading, p *policy) *entry {
+	e, size := newEntry(len(raw))
+	e.reading, e.hash = *r, maphash.String(c.seed, raw)
+	copy(e.raw, raw)
 	k := &e.claims
 	k.Raw = append(make([]byte, 0, len(k.Raw)), k.Raw...)
-	k.Audience = append(make([]string, 0, len(k.Audience)), k.Audience...)
-	texts := []*string{
-		&e.kid, &e.typ, &k.Issuer, &k.Subject, &k.ClientID, &k.ID, &k.Session, &k.Scope,
-		&k.Confirm.JKT, &k.Confirm.X5T, &k.Confirm.Other,
+	k.Issuer = p.URL
+	texts := []*string{&k.Subject, &k.ClientID, &k.ID, &k.Session, &k.Scope, &k.Confirm.JKT, &k.Confirm.X5T, &k.Confirm.Other}
+	if !share(&e.kid, e.key.ID()) {
+		texts = append(texts, &e.kid)
 	}
-	for i := range k.Audience {
-		texts = append(texts, &k.Audience[i])
+	if !share(&e.typ, "at+jwt") {
+		texts = append(texts, &e.typ)
 	}
-	e.bytes = c.fixed + sized(len(e.raw)) + sized(len(k.Raw)) + sized(pack(texts)) + sized(16*(len(k.Audience)+len(e.lacks)))
+	if len(k.Audience) == 1 && len(p.audiences) == 1 && k.Audience[0] == p.audiences[0] {
+		k.Audience = p.audiences[:1:1]
+	} else {
+		k.Audience = append(make([]string, 0, len(k.Audience)), k.Audience...)
+		for i := range k.Audience {
+			texts = append(texts, &k.Audience[i])
+		}
+	}
+	e.bytes = size + sized(len(k.Raw)) + sized(pack(texts)) + sized(16*(len(k.Audience)+len(e.lacks)))
 	return e
+}
+
+// beside is an entry and its token in one piece of memory: a hit reads both, and
+// memory is slow.
+type beside[B any] struct {
+	entry
+	text B
+}
+
+// newEntry returns an entry with room for a token of n bytes, and the memory that
+// both take.
+func newEntry(n int) (*entry, int) {
+	switch {
+	case n <= 512:
+		b := new(beside[[512]byte])
+		return b.with(b.text[:n])
+	case n <= 768:
+		b := new(beside[[768]byte])
+		return b.with(b.text[:n])
+	case n <= 1024:
+		b := new(beside[[1024]byte])
+		return b.with(b.text[:n])
+	}
+	e, size := new(beside[[0]byte]).with(make([]byte, n))
+	return e, size + sized(n)
+}
+
+func (b *beside[B]) with(raw []byte) (*entry, int) {
+	b.raw = raw
+	return &b.entry, sized(int(reflect.TypeFor[beside[B]]().Size())) + perSlot
+}
+
+// share makes text the one that stands elsewhere, if that is the same.
+func share(text *string, known string) bool {
+	if *text != known {
+		return false
+	}
+	*text = known
+	return true
 }
 
 // pack moves strings into one piece of memory and returns its length.

@@ -297,9 +297,12 @@ func BenchmarkHit(b *testing.B) {
 func collide(c *cache, e *entry, raw string) {
 	s := c.shard(e.hash)
 	delete(s.found, e.hash)
-	e.hash = c.entry(raw, &e.reading).hash
+	e.hash = c.entry(raw, &e.reading, &ours).hash
 	s.found[e.hash] = e
 }
+
+// ours is whose tokens are put into a cache directly.
+var ours = policy{Issuer{URL: issuerA, Audience: orders}, []string{orders}}
 
 // filled is a cache of one shard with n tokens, the first to end first, and
 // what was put in.
@@ -308,14 +311,14 @@ func filled(n int) (*cache, []string) {
 	var raws []string
 	for i := range n {
 		raws = append(raws, strings.Repeat("t", 600)+fmt.Sprint(i))
-		c.add(raws[i], &reading{claims: token.Claims{Issuer: issuerA, Expires: at(300 + i)}}, start)
+		c.add(raws[i], &reading{claims: token.Claims{Issuer: issuerA, Expires: at(300 + i)}}, &ours, start)
 	}
 	return c, raws
 }
 
 func (c *cache) holds(raws []string, now time.Time) (n int) {
 	for _, raw := range raws {
-		if e := c.shards[0].found[c.entry(raw, &reading{}).hash]; e != nil && e.raw == raw {
+		if e := c.shards[0].found[c.entry(raw, &reading{}, &ours).hash]; e != nil && string(e.raw) == raw {
 			n++
 		}
 	}
@@ -331,7 +334,7 @@ func TestWhatIsOverGoesFirst(t *testing.T) {
 	c, raws = filled(room)
 	now := at(300 + room/2).Add(MaxLeeway - time.Second) // half of them is over
 	for i := range room / 2 {
-		c.add(strings.Repeat("n", 600)+fmt.Sprint(i), &reading{claims: token.Claims{Issuer: issuerA, Expires: at(9000)}}, now)
+		c.add(strings.Repeat("n", 600)+fmt.Sprint(i), &reading{claims: token.Claims{Issuer: issuerA, Expires: at(9000)}}, &ours, now)
 	}
 	if n := c.holds(raws[room/2:], now); n != room-room/2 {
 		t.Errorf("%d of %d tokens that live were dropped", room-room/2-n, room-room/2)
@@ -352,7 +355,7 @@ func TestWhatIsUsedStays(t *testing.T) {
 				t.Fatalf("a token in use is gone after %d others", i)
 			}
 		}
-		c.add(strings.Repeat("n", 600)+fmt.Sprint(i), &reading{claims: token.Claims{Issuer: issuerA, Expires: at(300 + i%100)}}, start)
+		c.add(strings.Repeat("n", 600)+fmt.Sprint(i), &reading{claims: token.Claims{Issuer: issuerA, Expires: at(300 + i%100)}}, &ours, start)
 	}
 }
 
@@ -369,7 +372,7 @@ func TestTheCacheIsBoundedInBytes(t *testing.T) {
 			cache := newCache(bytes)
 			for i := range 20000 {
 				raw := fmt.Sprintf("%d.%s", i, strings.Repeat("t", 100+i%500))
-				cache.add(raw, &reading{claims: c, kid: "k1", typ: "at+jwt"}, start)
+				cache.add(raw, &reading{claims: c, kid: "k1", typ: "at+jwt"}, &ours, start)
 			}
 			if grown := int(heapBytes() - before); grown > bytes*11/10 || grown < bytes/2 {
 				t.Errorf("%d bytes for a bound of %d", grown, bytes)
@@ -398,7 +401,7 @@ func TestTheCacheKeepsNoRequestAlive(t *testing.T) {
 	request := []byte(strings.Repeat("r", 100))
 	r := &reading{claims: token.Claims{Issuer: issuerA, Subject: "alice", Audience: []string{orders}, Raw: request, Expires: at(300)}, kid: "k"}
 	c := newCache(1 << 20)
-	c.add("raw", r, start)
+	c.add("raw", r, &ours, start)
 	clear(request)
 	r.claims.Audience[0] = mail
 	got := c.find("raw", start)

@@ -35,7 +35,10 @@ type Verifier struct {
 }
 
 // policy is an Issuer with its defaults filled in.
-type policy struct{ Issuer }
+type policy struct {
+	Issuer
+	audiences []string // Audience alone, for tokens to share; read only
+}
 
 // New checks cfg and returns a Verifier. The error names every field that is
 // wrong, not only the first.
@@ -78,7 +81,7 @@ func (v *Verifier) add(is Issuer) {
 			v.required[is.URL] = append(all, name)
 		}
 	}
-	v.issuers[is.URL] = append(v.issuers[is.URL], policy{is.withDefaults()})
+	v.issuers[is.URL] = append(v.issuers[is.URL], policy{is.withDefaults(), []string{is.Audience}})
 }
 
 // clash returns what is wrong with is beside the entries before it.

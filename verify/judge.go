@@ -36,7 +36,7 @@ func (v *Verdict) refuse(err error) {
 	v.Reason, v.Detail, v.Err = e.Reason, e.Detail, e.Err
 }
 
-// reading is what a token says, once its signature held. It does not change.
+// reading is what a token says. Once its signature held it does not change.
 type reading struct {
 	claims token.Claims
 	alg    token.Algorithm
@@ -63,23 +63,22 @@ func (v *Verifier) judge(ctx context.Context, raw string, need Need, now time.Ti
 	if err != nil {
 		return err
 	}
-	c, err := j.Claims()
-	if err != nil {
+	r := &reading{alg: j.Algorithm(), kid: j.KeyID(), typ: j.Type()}
+	if r.claims, err = j.Claims(); err != nil {
 		return err
 	}
-	p, err := v.choose(&c, need)
+	p, err := v.choose(&r.claims, need)
 	if err != nil {
 		return err
 	}
 	if p.Introspect != nil {
 		return v.judgeAsked(ctx, p, raw, need, now, out)
 	}
-	r, err := v.authenticate(ctx, p, j, &c, now)
-	if err != nil {
+	if err := v.authenticate(ctx, p, j, r, now); err != nil {
 		return err
 	}
 	v.skew.Token(&r.claims, now)
-	v.cache.add(raw, r, now)
+	v.cache.add(raw, r, p, now)
 	return v.checkClaims(ctx, p, r, need, now, out)
 }
 
@@ -121,23 +120,21 @@ func (p *policy) serves(need Need) bool { return need.Audience == "" || need.Aud
 
 // authenticate finds the key that signed the token. Keys come from the issuer's
 // own policy and from nowhere else (RFC 8725 section 3.8).
-func (v *Verifier) authenticate(ctx context.Context, p *policy, j token.JWS, c *token.Claims, now time.Time) (*reading, error) {
-	if err := v.checkAlgorithm(p, j.Algorithm(), j.KeyID(), c, now); err != nil {
-		return nil, err
+func (v *Verifier) authenticate(ctx context.Context, p *policy, j token.JWS, r *reading, now time.Time) error {
+	if err := v.checkAlgorithm(p, r.alg, r.kid, &r.claims, now); err != nil {
+		return err
 	}
-	keys, err := p.Keys.Keys(ctx, j.KeyID(), j.Algorithm())
+	keys, err := p.Keys.Keys(ctx, r.kid, r.alg)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, k := range keys {
 		if j.Verify(k) == nil {
-			return &reading{
-				claims: *c, alg: j.Algorithm(), kid: j.KeyID(), typ: j.Type(), key: k,
-				lacks: v.lacks(c),
-			}, nil
+			r.key, r.lacks = k, v.lacks(&r.claims)
+			return nil
 		}
 	}
-	return nil, badSignature(j.Algorithm(), keys)
+	return badSignature(r.alg, keys)
 }
 
 // lacks returns what c lacks of all that its issuer's policies require.
