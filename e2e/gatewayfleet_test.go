@@ -18,8 +18,10 @@ import (
 	"golang.org/x/net/websocket"
 
 	"github.com/longcase/longcase/gate"
+	"github.com/longcase/longcase/internal/clock"
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
+	"github.com/longcase/longcase/verify/skew"
 )
 
 // fleet is every adapter, each before a gate of its own with one and the same
@@ -163,17 +165,24 @@ func (f *fleet) middleware() {
 	f.add("middleware", url)
 }
 
-// inProcess is a gate of the test's own process.
+// inProcess is a gate of the test's own process, which knows of its host's clock
+// what longcase serve would.
 func (f *fleet) inProcess(url string) *gate.Gate {
 	f.t.Helper()
+	quiet := slog.New(slog.DiscardHandler)
 	feed, err := gate.NewFollower(gate.Follow{Issuer: f.own.Issuer, ClientID: "gate", Secret: f.own.Secret["gate"].Secret})
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	book := skew.New()
+	watch, err := clock.New(clock.Config{Tell: book.SetHost, Log: quiet})
+	if err != nil {
+		f.t.Fatal(err)
+	}
 	cfg := gate.Config{
-		Routes: fleetRoutes(), URL: url, Rates: gate.Rates{Client: 5},
+		Routes: fleetRoutes(), URL: url, Rates: gate.Rates{Client: 5}, Skew: book,
 		Revocations: feed, RevocationsFrom: f.own.Issuer, StaleAfter: 4 * time.Second,
-		Log: slog.New(slog.DiscardHandler),
+		Log: quiet,
 	}
 	for _, is := range f.issuers() {
 		cfg.Issuers = append(cfg.Issuers, verify.Issuer{URL: is, Audience: audience, Algorithms: []token.Algorithm{token.ES256}})
@@ -185,6 +194,7 @@ func (f *fleet) inProcess(url string) *gate.Gate {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = g.Run(ctx) })
+	running.Go(func() { _ = watch.Run(ctx) })
 	f.t.Cleanup(func() {
 		cancel()
 		running.Wait()
