@@ -30,13 +30,17 @@ func Algorithms() []token.Algorithm {
 	return []token.Algorithm{token.RS256, token.ES256, token.EdDSA, token.PS256, token.ES384, token.HS256}
 }
 
-// Run measures every algorithm and writes the table of ratios to w.
+// Run measures every algorithm, then the hits of verified tokens, and writes the
+// tables to w.
 func Run(w io.Writer) error {
 	results, err := Measure(Config{}, Algorithms())
 	if err != nil {
 		return err
 	}
-	return Print(w, results)
+	if err := Print(w, results); err != nil {
+		return err
+	}
+	return RunHits(w)
 }
 
 // Measure measures every contender with every algorithm.
@@ -76,19 +80,8 @@ func measure(cfg Config, s subject) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	for round := range cfg.Rounds {
-		for i := range lanes {
-			l := &lanes[(i+round)%len(lanes)]
-			cost, err := l.turn()
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", l.name, err)
-			}
-			l.costs = append(l.costs, cost)
-		}
-		for i := range lanes {
-			l := &lanes[i]
-			l.ratios = append(l.ratios, float64(l.costs[round])/float64(lanes[0].costs[round]))
-		}
+	if err := race(cfg, lanes); err != nil {
+		return nil, err
 	}
 	results := make([]Result, len(lanes))
 	for i, l := range lanes {
@@ -97,7 +90,26 @@ func measure(cfg Config, s subject) ([]Result, error) {
 	return results, nil
 }
 
-// makeLanes warms every contender up and finds how many checks fill a turn.
+// race lets the lanes take turns; the first one is what the others are compared
+// with.
+func race(cfg Config, lanes []lane) error {
+	for round := range cfg.Rounds {
+		for i := range lanes {
+			l := &lanes[(i+round)%len(lanes)]
+			cost, err := l.turn()
+			if err != nil {
+				return fmt.Errorf("%s: %w", l.name, err)
+			}
+			l.costs = append(l.costs, cost)
+		}
+		for i := range lanes {
+			l := &lanes[i]
+			l.ratios = append(l.ratios, float64(l.costs[round])/float64(lanes[0].costs[round]))
+		}
+	}
+	return nil
+}
+
 func makeLanes(cfg Config, s subject) ([]lane, error) {
 	var lanes []lane
 	for _, c := range contenders() {
@@ -105,15 +117,23 @@ func makeLanes(cfg Config, s subject) ([]lane, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
-		l := lane{name: c.name, check: check, count: 100}
+		lanes = append(lanes, lane{name: c.name, check: check})
+	}
+	return lanes, fill(cfg, lanes)
+}
+
+// fill warms every lane up and finds how many checks fill its turn.
+func fill(cfg Config, lanes []lane) error {
+	for i := range lanes {
+		l := &lanes[i]
+		l.count = 100
 		cost, err := l.turn()
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", c.name, err)
+			return fmt.Errorf("%s: %w", l.name, err)
 		}
 		l.count = max(1, int(cfg.Turn/max(cost, 1)))
-		lanes = append(lanes, l)
 	}
-	return lanes, nil
+	return nil
 }
 
 // turn runs count checks and returns the processor time of one.

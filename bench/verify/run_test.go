@@ -68,3 +68,42 @@ func TestContendersRefuseAnotherKeysToken(t *testing.T) {
 		}
 	}
 }
+
+// Both caches answer from what they hold, and the bound is one.
+func TestMeasureHits(t *testing.T) {
+	cfg := HitConfig{Config: Config{Rounds: 1, Turn: time.Microsecond}, Live: 50, Seen: 50}
+	hits, err := MeasureHits(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory, err := MeasureMemory(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := PrintHits(&out, hits, memory); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"bare cache", "time.Now", "verify", "after 50 distinct tokens", "bound is 64 MiB"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in the table:\n%s", want, &out)
+		}
+	}
+	if len(hits) != 3 || hits[2].Mallocs >= 1 {
+		t.Errorf("hits = %+v: a hit allocates", hits)
+	}
+}
+
+func TestNumberedTokensDifferAndHave700Bytes(t *testing.T) {
+	signer, _, err := newSigner(token.ES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raws, err := mint(signer, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if raws[0] == raws[1] || len(raws[0]) < size || len(raws[0]) > size+3 {
+		t.Errorf("%d bytes", len(raws[0]))
+	}
+}
