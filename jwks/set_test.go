@@ -389,3 +389,67 @@ func newKey(t *testing.T, id string) token.Key {
 func sameKey(a, b token.Key) bool {
 	return a.ID() == b.ID() && token.Fingerprint(a) == token.Fingerprint(b)
 }
+
+func TestHoldsIsFindAndCompare(t *testing.T) {
+	a, again, b, unnamed := newKey(t, "a"), newKey(t, "a"), newKey(t, "b"), newKey(t, "")
+	renamed := func(id string, k token.Key) token.Key {
+		t.Helper()
+		same, err := token.NewKey(id, k.Algorithm(), k.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return same
+	}
+	tests := []struct {
+		name string
+		set  jwks.Set
+		kid  string
+		key  token.Key
+		want bool
+	}{
+		{"the key", jwks.FromKeys(a, b), "a", a, true},
+		{"the key, parsed anew", jwks.FromKeys(renamed("a", a), b), "a", a, true},
+		{"the second of two with its kid", jwks.FromKeys(again, a), "a", a, true},
+		{"another key under its kid", jwks.FromKeys(again), "a", a, false},
+		{"the key under another kid", jwks.FromKeys(renamed("c", a)), "a", a, false},
+		{"withdrawn", jwks.FromKeys(b), "a", a, false},
+		{"the kid of another", jwks.FromKeys(a, b), "b", a, false},
+		{"a token without kid", jwks.FromKeys(b, a), "", a, true},
+		{"a token without kid, and the key under another one before", jwks.FromKeys(renamed("c", a), a), "", a, false},
+		{"a kid that is in no set, and a key without one", jwks.FromKeys(a, unnamed), "x", unnamed, true},
+		{"that kid came", jwks.FromKeys(renamed("x", a), unnamed), "x", unnamed, false},
+		{"no key", jwks.FromKeys(a), "a", token.Key{}, false},
+		{"an empty set", jwks.Set{}, "a", a, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.set.Holds(tt.kid, token.ES256, tt.key); got != tt.want {
+				t.Errorf("Holds = %v", got)
+			}
+		})
+	}
+	set := jwks.FromKeys(a, b)
+	if set.Holds("a", token.RS256, a) {
+		t.Error("the algorithm does not count")
+	}
+	if n := testing.AllocsPerRun(100, func() { set.Holds("a", token.ES256, a) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// A kid is compared and nothing else: it is no path, no query and no URL, and
+// however long it is, what it says of itself stays short.
+func TestAStrangeKidIsOnlyUnknown(t *testing.T) {
+	set := jwks.FromKeys(newKey(t, "a"))
+	for _, kid := range []string{
+		"../../dev/null", "a/../a", "a\x00", "a ", "A", "' OR '1'='1", "https://evil.test/jwks", "%61", "\u202ea", "\r\nX: y", strings.Repeat("a", 64<<10),
+	} {
+		keys, err := set.Keys(context.Background(), kid, token.ES256)
+		if !errors.Is(err, token.UnknownKey) || len(keys) != 0 {
+			t.Errorf("%.40q finds %d keys, %v", kid, len(keys), err)
+		}
+		if s := err.Error(); len(s) > 400 || strings.ContainsAny(s, "\r\n\x00") {
+			t.Errorf("%.40q is told in %d bytes: %.200q", kid, len(s), s)
+		}
+	}
+}
