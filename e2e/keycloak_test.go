@@ -16,15 +16,15 @@ import (
 // keycloak is a real Keycloak with the realm of keycloak/realm.json, its clock
 // 21 s ahead. It keeps its state across restarts.
 type keycloak struct {
-	t       *testing.T
-	dir     string
-	port    string
-	URL     string
-	Issuer  string
-	secret  string
-	cmd     *exec.Cmd
-	said    *notes
-	stopped bool
+	t      *testing.T
+	dir    string
+	port   string
+	URL    string
+	Issuer string
+	secret string
+	cmd    *exec.Cmd
+	exited chan struct{}
+	said   *notes
 }
 
 const realm = "orders"
@@ -32,11 +32,13 @@ const realm = "orders"
 func newKeycloak(t *testing.T) *keycloak {
 	t.Helper()
 	address := freeAddress(t)
-	k := &keycloak{t: t, dir: t.TempDir(), URL: "http://" + address, said: &notes{}, stopped: true, secret: "Keycloak's secret"}
+	k := &keycloak{t: t, dir: t.TempDir(), URL: "http://" + address, said: &notes{}, secret: "Keycloak's secret"}
 	k.port = address[strings.LastIndex(address, ":")+1:]
 	k.Issuer = k.URL + "/realms/" + realm
 	t.Cleanup(func() {
-		k.stop()
+		if k.exited != nil {
+			k.stop()
+		}
 		if t.Failed() {
 			t.Logf("Keycloak said:\n%.8000s", k.said)
 		}
@@ -60,25 +62,27 @@ func (k *keycloak) start() {
 	if err := k.cmd.Start(); err != nil {
 		k.t.Fatal(err)
 	}
-	k.stopped = false
+	k.exited = make(chan struct{})
+	go func() {
+		_ = k.cmd.Wait() // 143, which is how Java says SIGTERM
+		close(k.exited)
+	}()
 	eventually(k.t, 4*patience, "Keycloak answers", func() bool {
-		if k.cmd.Process.Signal(syscall.Signal(0)) != nil {
+		select {
+		case <-k.exited:
 			k.t.Fatal("Keycloak ends: was e2e/setup run?")
+		default:
 		}
 		return status(k.URL+"/realms/master") == http.StatusOK
 	})
 }
 
-// stop ends Keycloak as an operator does.
+// stop ends Keycloak as an operator does. Once is enough.
 func (k *keycloak) stop() {
-	if k.stopped {
-		return
-	}
-	k.stopped = true
 	_ = k.cmd.Process.Signal(syscall.SIGTERM)
 	timer := time.AfterFunc(patience, func() { _ = k.cmd.Process.Kill() })
 	defer timer.Stop()
-	_ = k.cmd.Wait() // 143, which is how Java says SIGTERM
+	<-k.exited
 }
 
 // administer creates something through the administrators' API.

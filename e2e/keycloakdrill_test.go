@@ -28,7 +28,7 @@ func startDrill(t *testing.T, j *judge, mint func() (string, error)) *drill {
 	for _, work := range []struct {
 		what  func()
 		pause time.Duration
-	}{{d.make, 20 * time.Millisecond}, {d.again, time.Millisecond}, {d.again, time.Millisecond}} {
+	}{{d.make, 20 * time.Millisecond}, {d.again, 4 * time.Millisecond}, {d.again, 4 * time.Millisecond}} {
 		all.Go(func() {
 			for {
 				select {

@@ -15,6 +15,15 @@ import { randomBytes } from 'node:crypto'
 import Provider, { errors } from 'oidc-provider'
 import { task } from './common.mjs'
 
+// Node.js before 22 may lack it, and oidc-provider uses it.
+URL.parse ??= (text, base) => {
+  try {
+    return new URL(text, base)
+  } catch {
+    return null
+  }
+}
+
 function resource(_ctx, indicator) {
   const known = task.resources[indicator]
   if (!known) throw new errors.InvalidTarget()
