@@ -6,7 +6,8 @@
 //
 // Whoever may ask learns who a token belongs to, and says by himself where a
 // request came from. So without TLS a server listens on loopback or a Unix
-// socket only, and with TLS it asks its callers for a certificate.
+// socket only, and with TLS it asks its callers for a certificate, unless Open
+// says that the network lets nobody else come.
 //
 // Envoy should send headers as they came (encode_raw_headers: true): else it
 // joins those of one name with commas. It should not let requests pass that it
@@ -38,8 +39,17 @@ const (
 
 // Config is what a Server needs.
 type Config struct {
-	Gate *gate.Gate
+	Gate Gate
 	TLS  *tls.Config // with a certificate and ClientCAs, RequireAndVerifyClientCert; nil: loopback and Unix sockets only
+	Open bool        // whoever reaches the listener may ask: no certificate is demanded, nor loopback
+}
+
+// Gate judges; *gate.Gate does.
+type Gate interface {
+	Judge(ctx context.Context, r gate.Request) gate.Answer
+	// Refuse answers for a request that cannot be made out.
+	Refuse(ctx context.Context, r gate.Request, why string) gate.Answer
+	Ready() error
 }
 
 // Server answers Envoy. It implements auth.AuthorizationServer, for programs that
@@ -55,7 +65,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Gate == nil {
 		wrong = append(wrong, errors.New("extauthz: Gate: required"))
 	}
-	if cfg.TLS != nil && cfg.TLS.ClientAuth != tls.RequireAndVerifyClientCert {
+	if cfg.TLS != nil && !cfg.Open && cfg.TLS.ClientAuth != tls.RequireAndVerifyClientCert {
 		wrong = append(wrong, errors.New("extauthz: TLS: callers must show a certificate (RequireAndVerifyClientCert)"))
 	}
 	return &Server{cfg: cfg}, errors.Join(wrong...)
@@ -65,7 +75,7 @@ func New(cfg Config) (*Server, error) {
 // (grpc.health.v1), until ctx ends. Questions under way have five seconds more.
 // It closes l. The error is nil after the end of ctx.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	if s.cfg.TLS == nil && !onThisMachine(l.Addr()) {
+	if s.cfg.TLS == nil && !s.cfg.Open && !onThisMachine(l.Addr()) {
 		_ = l.Close()
 		return fmt.Errorf("extauthz: %s is open to other machines: listen on loopback or a Unix socket, or use TLS with client certificates", l.Addr())
 	}
@@ -116,7 +126,7 @@ func onThisMachine(a net.Addr) bool {
 // healthServer says whether the gate can judge.
 type healthServer struct {
 	health.UnimplementedHealthServer
-	gate *gate.Gate
+	gate Gate
 }
 
 // Check answers for the server as a whole, whichever service it is asked about.

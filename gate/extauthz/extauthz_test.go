@@ -334,6 +334,9 @@ func TestWithoutTLSItListensOnThisMachineOnly(t *testing.T) {
 			t.Errorf("%s: %v, closed: %v", a, err, l.closed)
 		}
 	}
+	if _, err := New(Config{Gate: s.cfg.Gate, TLS: &tls.Config{MinVersion: tls.VersionTLS13}, Open: true}); err != nil {
+		t.Errorf("an open server that asks for no certificate is refused: %v", err)
+	}
 	for _, bad := range []Config{{}, {Gate: s.cfg.Gate, TLS: &tls.Config{MinVersion: tls.VersionTLS13}}, {Gate: s.cfg.Gate, TLS: &tls.Config{MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAnyClientCert}}} {
 		if _, err := New(bad); err == nil {
 			t.Errorf("New takes %+v", bad)
@@ -354,7 +357,7 @@ func TestHealthFollowsTheGate(t *testing.T) {
 	s := newServer(t, cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	go func() { defer close(ended); _ = s.cfg.Gate.Run(ctx) }()
+	go func() { defer close(ended); _ = s.cfg.Gate.(*gate.Gate).Run(ctx) }()
 	defer func() { cancel(); <-ended }()
 	client := health.NewHealthClient(serve(t, s, nil))
 	status := func() health.HealthCheckResponse_ServingStatus {

@@ -125,6 +125,7 @@ func (s *shift) asked(what string, a config.Accept) (verify.Introspector, error)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
+	s.askers = append(s.askers, src)
 	return src, nil
 }
 

@@ -13,9 +13,15 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/longcase/longcase/gate"
 	"github.com/longcase/longcase/internal/config"
@@ -221,5 +227,37 @@ func TestOnlyAGateThatRemembersNeedsAStore(t *testing.T) {
 		if got := stores(&config.Config{Gate: &config.Gate{Routes: []config.Route{tt.route}}}); got != tt.want {
 			t.Errorf("%s: %t, want %t", tt.name, got, tt.want)
 		}
+	}
+}
+
+func TestEnvoyAsksTheGateOfNow(t *testing.T) {
+	dir := t.TempDir()
+	file, mint := filepath.Join(dir, "longcase.yaml"), signedFor(t, dir, "https://i.test", "https://b.example")
+	text := "gate: {listen: 127.0.0.1:0, ext_authz: 127.0.0.1:0, accept: [{issuer: https://i.test, audience: https://b.example, jwks: {file: keys.jwks}}], routes: [{path: /, scopes: [SCOPE]}]}\n"
+	write(t, file, strings.Replace(text, "SCOPE", "read", 1), 0o600)
+	s := start(t, file)
+	defer s.stop(t)
+	conn, err := grpc.NewClient(regexp.MustCompile(`listening ext_authz grpc://(\S+)`).FindStringSubmatch(s.log.String())[1], grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	raw := mint(map[string]any{"scope": "read"})
+	ask := func() int32 {
+		answer, err := auth.NewAuthorizationClient(conn).Check(t.Context(), &auth.CheckRequest{Attributes: &auth.AttributeContext{
+			Request: &auth.AttributeContext_Request{Http: &auth.AttributeContext_HttpRequest{
+				Method: "GET", Path: "/orders", Headers: map[string]string{"authorization": "Bearer " + raw}}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.GetStatus().GetCode()
+	}
+	if got := ask(); got != int32(codes.OK) {
+		t.Errorf("with the scope: code %d", got)
+	}
+	write(t, file, strings.Replace(text, "SCOPE", "write", 1), 0o600)
+	s.hangup(t, "msg=reloaded")
+	if got := ask(); got != int32(codes.PermissionDenied) {
+		t.Errorf("after a reload that asks for another scope: code %d", got)
 	}
 }

@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/longcase/longcase/gate"
+	"github.com/longcase/longcase/gate/extauthz"
 	"github.com/longcase/longcase/internal/admin"
 	"github.com/longcase/longcase/internal/agent"
 	"github.com/longcase/longcase/internal/config"
@@ -66,6 +68,40 @@ func (r *room) open(log *slog.Logger) error {
 		agent.Bound(r.server)
 	}
 	return nil
+}
+
+// authorizer judges for Envoy with the gate of now: a reload puts another in its
+// place.
+type authorizer struct{ h *house }
+
+func (a authorizer) Judge(ctx context.Context, r gate.Request) gate.Answer {
+	return a.h.shift.Load().gate.Judge(ctx, r)
+}
+
+func (a authorizer) Refuse(ctx context.Context, r gate.Request, why string) gate.Answer {
+	return a.h.shift.Load().gate.Refuse(ctx, r, why)
+}
+
+func (a authorizer) Ready() error { return a.h.shift.Load().gate.Ready() }
+
+// authorize answers Envoy until ctx ends. Who may reach the listener is decided
+// by the file: by its tls.client_ca, by loopback, or by plain: true.
+func (r *room) authorize(ctx context.Context, h *house) error {
+	open := r.listen.Plain || r.listen.TLS != nil && r.listen.TLS.ClientCA == ""
+	server, err := extauthz.New(extauthz.Config{Gate: authorizer{h}, TLS: r.askingConfig(), Open: open})
+	if err != nil {
+		return err
+	}
+	return server.Serve(ctx, r.ln)
+}
+
+// askingConfig is tlsConfig with what it asks of clients in sight.
+func (r *room) askingConfig() *tls.Config {
+	c := r.tlsConfig()
+	if c != nil {
+		c.ClientAuth = r.tls.Load().ClientAuth
+	}
+	return c
 }
 
 // listenAt listens on host:port or unix:PATH. Whoever may reach the socket may
@@ -124,7 +160,10 @@ func (r *room) url() string {
 		return r.listen.Listen
 	}
 	scheme := "http"
-	if r.listen.TLS != nil {
+	switch {
+	case r.room == roomExtAuthz:
+		scheme = "grpc"
+	case r.listen.TLS != nil:
 		scheme = "https"
 	}
 	return scheme + "://" + r.ln.Addr().String()

@@ -49,6 +49,9 @@ func places(c *config.Config) []place {
 	}
 	if c.Gate != nil {
 		all = append(all, place{room: roomGate, listen: c.Gate.Listener, asks: bindsToCertificates(c.Gate)})
+		if at := c.Gate.ExtAuthz; at != "" {
+			all = append(all, place{room: roomExtAuthz, listen: config.Listener{Listen: at, TLS: c.Gate.TLS, Plain: c.Gate.Plain}})
+		}
 	}
 	if c.Agent != nil {
 		for _, at := range agentListeners(c.Agent) {

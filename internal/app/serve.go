@@ -37,6 +37,8 @@ const (
 	roomGate    = "gate"
 	roomConsole = "console"
 	roomAgent   = "agent" // several listeners, perhaps
+
+	roomExtAuthz = "ext_authz" // the gate's, for Envoy
 )
 
 // settleTime is how long a reload waits for the new gate to know its feed.
@@ -205,7 +207,7 @@ func (h *house) run(ctx context.Context, g *errgroup.Group, first *shift, greeti
 		return err
 	}
 	for _, r := range h.rooms {
-		serving.Go(func() error { return r.serve(stopServing, h.log) })
+		serving.Go(func() error { return h.serve(stopServing, r) })
 		fmt.Fprintf(h.opts.Stderr, "listening %s %s\n", r.room, r.url())
 	}
 	if h.engine != nil {
@@ -221,6 +223,13 @@ func (h *house) run(ctx context.Context, g *errgroup.Group, first *shift, greeti
 	}
 	fmt.Fprintln(h.opts.Stderr, "ready")
 	return serving.Wait()
+}
+
+func (h *house) serve(ctx context.Context, r *room) error {
+	if r.room == roomExtAuthz {
+		return r.authorize(ctx, h)
+	}
+	return r.serve(ctx, h.log)
 }
 
 // failure waits for a room that ends by itself: the process must not go on

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/longcase/longcase/gate"
+	"github.com/longcase/longcase/gate/introspect"
 	"github.com/longcase/longcase/internal/agent"
 	"github.com/longcase/longcase/internal/chains"
 	"github.com/longcase/longcase/internal/clock"
@@ -34,8 +35,9 @@ type shift struct {
 	ring    *keys.Keyring // nil without an issuer, like the next two
 	clients *clients
 	issuer  *issuer.Issuer
-	gate    *gate.Gate     // nil without a gate
-	chains  *chains.Chains // nil without an agent, like the next
+	gate    *gate.Gate           // nil without a gate
+	askers  []*introspect.Source // of the gate
+	chains  *chains.Chains       // nil without an agent, like the next
 	agent   *agent.Agent
 	clock   *clock.Watch    // nil where no room cares for the time of day
 	audit   *os.File        // the gate's; nil for none; the house takes it over at the start
@@ -219,6 +221,9 @@ func (s *shift) publish(ctx context.Context) error {
 func (s *shift) end(next *shift) {
 	s.stop()
 	<-s.done
+	for _, src := range s.askers {
+		src.CloseIdleConnections()
+	}
 	if next == nil {
 		s.remotes.end(nil)
 		return

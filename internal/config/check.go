@@ -78,7 +78,7 @@ func (l *loader) extAuthz(g *Gate, taken map[string]string) {
 	case other != "" && !strings.HasSuffix(at, ":0"):
 		l.wrong(&g.ExtAuthz, "", "gate.ext_authz: %s listens on %s already", other, g.ExtAuthz)
 	case !g.Plain && !l.given(&g.TLS) && !loopbackAddress(g.ExtAuthz):
-		l.wrong(&g.ExtAuthz, "", "gate.ext_authz %s is plain beyond loopback: give gate.tls, or plain: true if the network between is trusted", g.ExtAuthz)
+		l.wrong(&g.ExtAuthz, "", "gate.ext_authz %s is plain beyond loopback: give gate.tls, or plain: true if nobody else can reach it", g.ExtAuthz)
 	}
 	taken[at] = "gate.ext_authz"
 }
