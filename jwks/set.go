@@ -130,7 +130,9 @@ func (s Set) Keys(_ context.Context, kid string, alg token.Algorithm) ([]token.K
 
 // Holds reports whether key is in what Find(kid, alg) returns, as token.Key.In
 // judges it. It allocates nothing.
-func (s Set) Holds(kid string, alg token.Algorithm, key token.Key) bool { return key.In(s.Find(kid, alg)) }
+func (s Set) Holds(kid string, alg token.Algorithm, key token.Key) bool {
+	return key.In(s.Find(kid, alg))
+}
 
 // Unknown is the refusal of a token whose key is in no set: kid is quoted and
 // cut, because a stranger chose it.
