@@ -104,10 +104,23 @@ func newFleet(t *testing.T) *fleet {
 	f.forwarded("nginx", "nginx", startNginx, page(t, "nginx.md", "nginx"))
 	f.forwarded("caddy", "traefik", startCaddy, page(t, "caddy.md", "caddyfile"))
 	f.forwarded("traefik", "traefik", startTraefik, strings.Join(pages(t, "traefik.md", "yaml")[:2], traefikCut))
-	//f.forwarded("envoy grpc", "", startEnvoy, pages(t, "envoy.md", "yaml")[0])
+	f.forwarded("envoy grpc", "", startEnvoy, pages(t, "envoy.md", "yaml")[0])
+	f.forwarded("envoy for istio", "", startEnvoy, asIstio(t, pages(t, "envoy.md", "yaml")[0]))
 	f.forwarded("envoy http", "envoy", startEnvoy, pages(t, "envoy.md", "yaml")[1])
 	f.edges[len(f.edges)-1].mute = true
 	return f
+}
+
+// asIstio is Envoy's file as Istio writes it for a provider of CUSTOM
+// authorization: without what only our page has.
+func asIstio(t *testing.T, config string) string {
+	t.Helper()
+	before, rest, found := strings.Cut(config, "                  - name: envoy.filters.http.header_mutation\n")
+	_, after, ends := strings.Cut(rest, "                  - name: envoy.filters.http.ext_authz\n")
+	if !found || !ends || !strings.Contains(after, "encode_raw_headers: true") {
+		t.Fatal("docs/envoy.md: the file is not the one that Istio's differs from")
+	}
+	return before + "                  - name: envoy.filters.http.ext_authz\n" + strings.Replace(after, "encode_raw_headers: true", "encode_raw_headers: false", 1)
 }
 
 // issuers are those that every gate accepts.
