@@ -80,7 +80,7 @@ var owners = map[string][]string{
 	"github.com/Azure":                 {"fresh/azure"},
 	"cloud.google.com/go":              {"fresh/google"},
 	"golang.org/x/oauth2":              {"fresh/oauth", "fresh/google"},
-	"google.golang.org/grpc":           {"fresh/grpc", "gate/grpc", "gate/extauthz", "internal/app"},
+	"google.golang.org/grpc":           {"fresh/grpc", "gate/grpc", "gate/extauthz"},
 	"github.com/envoyproxy":            {"gate/extauthz"},
 	"github.com/beevik/ntp":            {"internal/clock"},
 	"github.com/facebook/time":         {"internal/clock"},
