@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -8,6 +9,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"fmt"
+	"maps"
 	"slices"
 
 	jose "github.com/go-jose/go-jose/v4"
@@ -42,7 +44,9 @@ type query struct {
 // or is beyond MaxSize or MaxKeys. Keys that verify none of the algorithms of
 // package token are skipped: other types and curves, use other than "sig", an
 // RSA modulus below 2048 bits, symmetric keys, and private keys, which nobody
-// should publish.
+// should publish. One kid may stand for keys of different types or algorithms,
+// which tell them apart (FAPI 2.0 section 5.6); different keys that share kid
+// and algorithm are skipped.
 func Parse(data []byte) (Set, error) {
 	if len(data) > MaxSize {
 		return Set{}, fmt.Errorf("jwks: the set has %d bytes, more than %d", len(data), MaxSize)
@@ -60,15 +64,41 @@ func Parse(data []byte) (Set, error) {
 		return Set{}, fmt.Errorf("jwks: the set has %d keys, more than %d", n, MaxKeys)
 	}
 	var s Set
+	var all [][]token.Key
 	for i, one := range *raw.Keys {
 		keys, err := parseKey(one)
 		if err != nil {
 			s.skipped = append(s.skipped, fmt.Sprintf("key %d: %v", i+1, err))
 			continue
 		}
-		s.add(keys)
+		all = append(all, keys)
 	}
+	s.addClear(all)
 	return s, nil
+}
+
+// addClear adds the keys that a token's kid and alg can mean. Different ones
+// that share both are left out, all of them: nobody can tell which is meant.
+func (s *Set) addClear(all [][]token.Key) {
+	meant := make(map[query][]token.Key, len(all))
+	for _, k := range slices.Concat(all...) {
+		if q := (query{k.ID(), k.Algorithm()}); !k.In(meant[q]) {
+			meant[q] = append(meant[q], k)
+		}
+	}
+	unclear := func(q query) bool { return q.kid != "" && len(meant[q]) > 1 }
+	for _, keys := range all {
+		s.add(slices.DeleteFunc(keys, func(k token.Key) bool { return unclear(query{k.ID(), k.Algorithm()}) }))
+	}
+	for _, q := range slices.SortedFunc(maps.Keys(meant), query.compare) {
+		if unclear(q) {
+			s.skipped = append(s.skipped, fmt.Sprintf("%s: %d different keys for %s have this kid: give each its own", quote(q.kid), len(meant[q]), q.alg))
+		}
+	}
+}
+
+func (q query) compare(other query) int {
+	return cmp.Or(cmp.Compare(q.kid, other.kid), cmp.Compare(q.alg, other.alg))
 }
 
 // FromKeys returns a set of the given keys; symmetric ones are left out.
@@ -86,12 +116,14 @@ func FromKeys(keys ...token.Key) Set {
 // what every unknown kid finds.
 const unnamed = "\x00"
 
-// add takes one key in each of its algorithms.
+// add takes one key in each of its algorithms; none is no key.
 func (s *Set) add(keys []token.Key) {
 	if s.found == nil {
 		s.found = make(map[query][]token.Key)
 	}
-	s.count++
+	if len(keys) > 0 {
+		s.count++
+	}
 	for _, k := range keys {
 		s.index(query{"", k.Algorithm()}, k)
 		if k.ID() != "" {
@@ -103,14 +135,13 @@ func (s *Set) add(keys []token.Key) {
 }
 
 func (s *Set) index(q query, k token.Key) {
-	if len(s.found[q]) < maxFound {
+	if len(s.found[q]) < maxFound && !k.In(s.found[q]) {
 		s.found[q] = append(s.found[q], k)
 	}
 }
 
 // Find returns the keys that may have signed a token with this "kid" and
-// "alg": several if the set uses a kid twice; those without a kid where none
-// has this one, since "kid" is a hint (RFC 7515 section 4.1.4); and for an empty
+// "alg": those without a kid where none has this one, since "kid" is a hint (RFC 7515 section 4.1.4); and for an empty
 // kid every key that fits alg. They are 8 at most. The slice is shared: do not
 // write to it.
 func (s Set) Find(kid string, alg token.Algorithm) []token.Key {

@@ -278,6 +278,6 @@ func PrintHits(w io.Writer, hits []Hit, m Memory) error {
 		return err
 	}
 	const mib = 1 << 20
-	_, err := fmt.Fprintf(w, "memory after %d distinct tokens: %.1f MiB; the cache's bound is %d MiB\n", m.Seen, float64(m.Grown)/mib, m.Bound/mib)
+	_, err := fmt.Fprintf(w, "memory of a verifier after %d distinct tokens: %.1f MiB, what it knows of clocks included; the cache's bound is %d MiB\n", m.Seen, float64(m.Grown)/mib, m.Bound/mib)
 	return err
 }
