@@ -46,7 +46,7 @@ func setOf(keys ...string) []byte { return []byte(`{"keys":[` + strings.Join(key
 
 type material struct {
 	p256, p384, p521 *ecdsa.PrivateKey
-	rsa, small       *rsa.PrivateKey
+	rsa, rsa2, small *rsa.PrivateKey
 	ed               ed25519.PrivateKey
 }
 
@@ -54,11 +54,12 @@ func newMaterial(t testing.TB) material {
 	t.Helper()
 	t.Setenv("GODEBUG", "rsa1024min=0") // to make a key that must be refused
 	var m material
-	var errs [6]error
+	var errs [7]error
 	m.p256, errs[0] = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	m.p384, errs[1] = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	m.p521, errs[2] = ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	m.rsa, errs[3] = rsa.GenerateKey(rand.Reader, 2048)
+	m.rsa2, errs[6] = rsa.GenerateKey(rand.Reader, 2048)
 	m.small, errs[4] = rsa.GenerateKey(rand.Reader, 1024)
 	_, m.ed, errs[5] = ed25519.GenerateKey(rand.Reader)
 	if err := errors.Join(errs[:]...); err != nil {
@@ -159,27 +160,50 @@ func TestSkippedNeverShowsAKey(t *testing.T) {
 	}
 }
 
-func TestADuplicateKidIsSelectedByAlgorithm(t *testing.T) {
+func TestADuplicateKidIsToldApartByAlgorithmOrNotUsed(t *testing.T) {
 	m := newMaterial(t)
 	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	kid := map[string]any{"kid": "same"}
-	set, err := jwks.Parse(setOf(jwk(t, m.rsa.Public(), kid), jwk(t, m.p256.Public(), kid), jwk(t, other.Public(), kid)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for alg, want := range map[token.Algorithm]int{token.RS256: 1, token.ES256: 2, token.ES384: 0} {
-		if got := set.Find("same", alg); len(got) != want {
-			t.Errorf("Find(same, %s) has %d keys, want %d", alg, len(got), want)
-		}
-	}
-	if _, err := set.Keys(context.Background(), "same", token.EdDSA); !errors.Is(err, token.UnknownKey) {
-		t.Errorf("Keys(same, EdDSA) = %v, want %v", err, token.UnknownKey)
-	}
-	if got := set.Find("Same", token.ES256); got != nil {
-		t.Errorf("a kid is found without regard to case")
+	rsaKey, first, second := jwk(t, m.rsa.Public(), kid), jwk(t, m.p256.Public(), kid), jwk(t, other.Public(), kid)
+	ps := jwk(t, m.rsa2.Public(), map[string]any{"kid": "same", "alg": "PS256"})
+	good := jwk(t, m.ed.Public(), map[string]any{"kid": "good"})
+	for _, tt := range []struct {
+		name    string
+		keys    []string
+		found   want
+		skipped int
+	}{
+		{"other types", []string{rsaKey, first}, want{token.RS256: 1, token.PS256: 1, token.ES256: 1}, 0},
+		{"the same key twice", []string{first, first}, want{token.ES256: 1}, 0},
+		{"two different keys of one type", []string{first, rsaKey, second}, want{token.RS256: 1, token.PS256: 1}, 1},
+		{"two RSA keys, one of them for PS256 alone", []string{rsaKey, ps}, want{token.RS256: 1}, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			set, err := jwks.Parse(setOf(append(tt.keys, good)...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, alg := range []token.Algorithm{token.RS256, token.PS256, token.ES256, token.ES384} {
+				if got, anyKid := len(set.Find("same", alg)), len(set.Find("", alg)); got != tt.found[alg] || anyKid != got {
+					t.Errorf("%s: %d keys by kid and %d without, want %d", alg, got, anyKid, tt.found[alg])
+				}
+			}
+			if told := set.Skipped(); len(told) != tt.skipped || tt.skipped > 0 && !strings.Contains(told[0], `"same": 2 different keys`) {
+				t.Errorf("Skipped = %q", told)
+			}
+			if len(set.Find("good", token.EdDSA)) != 1 {
+				t.Error("the good key beside them is not found")
+			}
+			if _, err := set.Keys(context.Background(), "same", token.EdDSA); !errors.Is(err, token.UnknownKey) {
+				t.Errorf("Keys(same, EdDSA) = %v, want %v", err, token.UnknownKey)
+			}
+			if set.Find("Same", token.RS256) != nil {
+				t.Error("a kid is found without regard to case")
+			}
+		})
 	}
 }
 
@@ -190,15 +214,15 @@ func TestATokenWithoutKidIsTriedWithEightKeysAtMost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		keys = append(keys, jwk(t, k.Public(), map[string]any{"kid": fmt.Sprint(i % 2)}))
+		keys = append(keys, jwk(t, k.Public(), map[string]any{"kid": map[bool]string{true: fmt.Sprint(i)}[i%2 == 0]}))
 	}
 	set, err := jwks.Parse(setOf(keys...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, kid := range []string{"", "0", "1"} {
-		if n := len(set.Find(kid, token.ES256)); n != 8 {
-			t.Errorf("Find(%q) has %d keys, want 8", kid, n)
+	for kid, want := range map[string]int{"": 8, "0": 1, "unknown": 8} { // the ten without a kid may be it
+		if n := len(set.Find(kid, token.ES256)); n != want {
+			t.Errorf("Find(%q) has %d keys, want %d", kid, n, want)
 		}
 	}
 	if set.Len() != 20 {
