@@ -60,8 +60,8 @@ gate:
   url: {{.URL}}
 {{if .ExtAuthz}}  ext_authz: {{.ExtAuthz}}
 {{end}}{{if .Forward}}  forward: {{.Forward}}
-{{end}}  trusted_proxies: [127.0.0.1/32]
-  accept:
+{{end}}{{if .Trusted}}  trusted_proxies: [127.0.0.1/32]
+{{end}}  accept:
 {{range .Issuers}}    - {issuer: {{.}}, audience: ` + audience + `, algorithms: [ES256]}
 {{end}}  revocations: {follow: {{.Own}}, client: gate, secret: {file: gate.secret}, stale_after: 4s}
   rates: {client: 5/s}
@@ -142,7 +142,7 @@ func (f *fleet) gate(front, forward string, envoy bool) addresses {
 	writeFile(f.t, dir, "gate.secret", f.own.Secret["gate"].Secret+"\n")
 	var text bytes.Buffer
 	err := template.Must(template.New("gate").Parse(fleetFile)).Execute(&text, map[string]any{
-		"Gate": a.Gate, "URL": "http://" + a.Front, "ExtAuthz": a.ExtAuthz, "Forward": forward,
+		"Gate": a.Gate, "URL": "http://" + a.Front, "ExtAuthz": a.ExtAuthz, "Forward": forward, "Trusted": front != "" && !envoy,
 		"Issuers": f.issuers(), "Own": f.own.Issuer, "Upstream": "http://" + f.behind.address,
 	})
 	if err != nil {
@@ -310,7 +310,7 @@ func (b *backend) take() []seen {
 // echo says back what it is told.
 func echo(c *websocket.Conn) { _, _ = io.Copy(c, c) }
 
-// tick sends three events, each at once, and then waits until the caller goes
+// tick sends three events, each by itself, and then waits until the caller goes
 // away.
 func tick(rw http.ResponseWriter, r *http.Request) {
 	rw.Header().Set("Content-Type", "text/event-stream")
@@ -319,6 +319,7 @@ func tick(rw http.ResponseWriter, r *http.Request) {
 		if http.NewResponseController(rw).Flush() != nil {
 			return
 		}
+		time.Sleep(20 * time.Millisecond)
 	}
 	<-r.Context().Done()
 }

@@ -175,6 +175,7 @@ func TestEveryAdapter(t *testing.T) {
 	t.Run("let through", f.letThrough)
 	t.Run("who calls is the gate's word alone", f.identities)
 	t.Run("lies about the request", f.lies)
+	t.Run("a certificate that was only copied", f.certificates)
 	t.Run("preflights", f.preflights)
 	t.Run("WebSocket", f.sockets)
 	t.Run("server-sent events", f.events)
