@@ -124,6 +124,7 @@ func (c *cache) add(raw string, r *reading, p *policy, now time.Time) {
 func (c *cache) entry(raw string, r *reading, p *policy) *entry {
 	e, size := newEntry(len(raw))
 	e.reading, e.hash = *r, maphash.String(c.seed, raw)
+	e.alg = e.key.Algorithm() // the same, and no piece of the token
 	copy(e.raw, raw)
 	k := &e.claims
 	k.Raw = append(make([]byte, 0, len(k.Raw)), k.Raw...)
