@@ -1,0 +1,157 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Role is a server that the benchmark brings itself.
+type Role string
+
+// The roles.
+const (
+	Upstream  Role = "upstream"         // the service behind every gateway
+	Bare      Role = "bare"             // httputil.ReverseProxy and nothing else: the measure
+	GolangJWT Role = "golang-jwt"       // with golang-jwt before it
+	Cached    Role = "golang-jwt-cache" // and with a cache of the tokens that were good
+)
+
+// idle is how many connections a proxy keeps to its upstream.
+const idle = 256
+
+// Serve is one role: it listens on address, passes requests to upstream, and
+// verifies with the key in the PEM file.
+func Serve(role Role, address, upstream, key string) error {
+	handler, err := handlerOf(role, upstream, key)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Addr: address, Handler: handler, ReadHeaderTimeout: time.Minute}
+	return server.ListenAndServe()
+}
+
+func handlerOf(role Role, upstream, key string) (http.Handler, error) {
+	if role == Upstream {
+		return http.HandlerFunc(answer), nil
+	}
+	proxy := newProxy(upstream)
+	if role == Bare {
+		return proxy, nil
+	}
+	check, err := newChecker(key)
+	if err != nil {
+		return nil, err
+	}
+	switch role {
+	case GolangJWT:
+		return guarded(proxy, func(raw string) error { _, err := check(raw); return err }), nil
+	case Cached:
+		return guarded(proxy, newShelf(check).check), nil
+	default:
+		return nil, fmt.Errorf("no role %q", role)
+	}
+}
+
+// serviceBytes is how long the service's answer is.
+const serviceBytes = 256
+
+// answer is what the service says.
+func answer(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain")
+	_, _ = w.Write([]byte(strings.Repeat("service\n", serviceBytes/8)))
+}
+
+func newProxy(upstream string) http.Handler {
+	target := &url.URL{Scheme: "http", Host: upstream}
+	return &httputil.ReverseProxy{
+		Transport: &http.Transport{MaxIdleConnsPerHost: idle},
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.SetXForwarded()
+		},
+	}
+}
+
+func guarded(next http.Handler, check func(raw string) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		raw, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !ok || check(raw) != nil {
+			http.Error(w, "token verification failed", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// newChecker is golang-jwt as its documentation sets it up; it returns the
+// token's end.
+func newChecker(key string) (func(raw string) (time.Time, error), error) {
+	text, err := os.ReadFile(key)
+	if err != nil {
+		return nil, err
+	}
+	pub, err := jwt.ParseECPublicKeyFromPEM(text)
+	if err != nil {
+		return nil, err
+	}
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{"ES256"}), jwt.WithIssuer(issuer), jwt.WithAudience(audience), jwt.WithExpirationRequired())
+	return func(raw string) (time.Time, error) {
+		var c jwt.RegisteredClaims
+		if _, err := parser.ParseWithClaims(raw, &c, func(*jwt.Token) (any, error) { return pub, nil }); err != nil {
+			return time.Time{}, err
+		}
+		return c.ExpiresAt.Time, nil
+	}, nil
+}
+
+// shelf remembers good tokens until they end, compared in full, in 64 shards: a
+// bare cache, which asks nobody whether a token or its key was withdrawn.
+type shelf struct {
+	verify func(raw string) (time.Time, error)
+	seed   maphash.Seed
+	shards [64]struct {
+		sync.Mutex
+		ends map[string]time.Time
+	}
+}
+
+// perShard bounds a shard; a full one is emptied.
+const perShard = 4096
+
+func newShelf(verify func(raw string) (time.Time, error)) *shelf {
+	return &shelf{verify: verify, seed: maphash.MakeSeed()}
+}
+
+func (s *shelf) check(raw string) error {
+	shard := &s.shards[maphash.String(s.seed, raw)%uint64(len(s.shards))]
+	shard.Lock()
+	end, ok := shard.ends[raw]
+	shard.Unlock()
+	if ok {
+		if time.Now().After(end) {
+			return errors.New("over")
+		}
+		return nil
+	}
+	end, err := s.verify(raw)
+	if err != nil {
+		return err
+	}
+	shard.Lock()
+	defer shard.Unlock()
+	if shard.ends == nil || len(shard.ends) >= perShard {
+		shard.ends = make(map[string]time.Time)
+	}
+	shard.ends[raw] = end
+	return nil
+}
