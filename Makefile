@@ -8,7 +8,7 @@ export CGO_ENABLED = 0
 
 # Packages for the race detector: those that do much at once and whose tests do
 # not link Pebble (the detector needs cgo).
-RACE := ./token/... ./verify/... ./jwks/... ./gate/... ./issuer/... ./store/memory/... ./fresh/... ./internal/agent/...
+RACE := ./token/... ./verify/... ./jwks/... ./gate/... ./clientauth/... ./issuer/... ./store/memory/... ./fresh/... ./internal/agent/... ./internal/clock/...
 
 .DEFAULT_GOAL := help
 .PHONY: help run build setup test test-long bench lint fuzz

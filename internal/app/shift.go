@@ -253,8 +253,11 @@ func (s *shift) settle(ctx context.Context, bound time.Duration) {
 // nothing, this neither, to whom it would not give a credential.
 func (s *shift) handler(p place) http.Handler {
 	var beside func() map[string]any
-	if p.room == roomGate {
+	switch p.room {
+	case roomGate:
 		beside = func() map[string]any { return map[string]any{"clocks": clocks(s.house.book, s.house.now())} }
+	case roomIssuer:
+		beside = func() map[string]any { return map[string]any{"node": thisNode()} }
 	}
 	health := healthOf(s.checks(p.room), beside)
 	if p.room == roomAgent {
