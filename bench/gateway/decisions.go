@@ -36,7 +36,7 @@ func (s *stage) decisions(out io.Writer, m *mint) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	client := auth.NewAuthorizationClient(conn)
 	list := []*decision{
 		{name: "/verify", ask: func(tokens []string) error { return load(p.Gate, "/verify", tokens, 0) }},

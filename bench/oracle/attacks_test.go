@@ -27,11 +27,11 @@ type attack struct {
 	alg  token.Algorithm
 	raw  string
 
-	from   string // the token before it was tampered with; empty: the algorithm's good one
-	strict bool   // refused with profile rfc9068 only
+	strict bool // refused with profile rfc9068 only
 }
 
-// attackOn is an attack that begins with the good token of alg.
+// attackOn is an attack that begins with the good token of alg, which is its
+// control: it is accepted.
 func attackOn(name string, alg token.Algorithm, raw string) attack {
 	return attack{name: name, alg: alg, raw: raw}
 }

@@ -1,8 +1,10 @@
 package oracle
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/longcase/longcase/gate"
@@ -65,6 +67,47 @@ func distinct(set []attack) []attack {
 		}
 	}
 	return kept
+}
+
+// harmless are near the attacks and none: what each family changes, changed so
+// that it still says one thing only, rightly signed.
+func harmless(t *testing.T, p pair) map[string]string {
+	t.Helper()
+	all := map[string]string{
+		"no kid":                p.forge(t, `{"alg":"`+string(p.alg)+`","typ":"at+jwt"}`, goodClaims()),
+		"kid escaped":           p.forge(t, `{"alg":"`+string(p.alg)+`","kid":"\u006b","typ":"at+jwt"}`, goodClaims()),
+		"typ in full":           p.forge(t, `{"alg":"`+string(p.alg)+`","kid":"k","typ":"application/AT+JWT"}`, goodClaims()),
+		"members escaped":       p.forge(t, p.header(""), strings.Replace(goodClaims(), `"exp"`, `"\u0065xp"`, 1)),
+		"an unknown member":     p.forge(t, p.header(`,"x":{"alg":"none"}`), with(`"x":{"exp":1,"aud":["other"]}`)),
+		"spaces":                p.forge(t, p.header(""), " "+strings.ReplaceAll(goodClaims(), ",", " ,\n\t")+"\r\n"),
+		"aud in a list of one":  p.forge(t, p.header(""), without("aud", `"aud":["`+me+`"]`)),
+		"32 levels":             p.forge(t, p.header(""), with(`"x":`+strings.Repeat("[", 31)+strings.Repeat("]", 31))),
+		"a pair of surrogates":  p.forge(t, p.header(""), without("sub", `"sub":"\ud83d\ude00"`)),
+		"cnf of another method": p.forge(t, p.header(""), with(`"x5t#S256":"a"`)),
+		"the last second":       p.forge(t, p.header(""), without("exp", fmt.Sprintf(`"exp":%d.001`, epoch-30))),
+		"the first second":      p.forge(t, p.header(""), with(fmt.Sprintf(`"nbf":%d`, epoch+30))),
+		"the other issuer's":    strangersPairs()[p.alg].forge(t, p.header(""), strings.Replace(goodClaims(), us, them, 1)),
+		"the other signature":   negated(t, p, good(t, p)),
+	}
+	for i, offer := range offersOf(t, strangersPairs()[p.alg]) {
+		all[fmt.Sprintf("another key offered (%d)", i)] = p.forge(t, p.header(","+offer), goodClaims())
+	}
+	for _, exp := range spellTime(epoch + 300) {
+		all["exp as "+exp] = p.forge(t, p.header(""), without("exp", `"exp":`+exp))
+	}
+	return all
+}
+
+// The control of the families: what is no attack passes at every edge.
+func TestWhatIsNoAttackIsTaken(t *testing.T) {
+	for _, profile := range profiles() {
+		all := edges(t, world(profile))
+		for _, alg := range algorithms() {
+			for name, raw := range harmless(t, pairs()[alg]) {
+				everyEdgeAccepts(t, all, string(alg)+": "+name, raw)
+			}
+		}
+	}
 }
 
 // What a handler does to the claims it is handed, the next request does not see:
