@@ -41,7 +41,8 @@ type fleet struct {
 type edge struct {
 	name string
 	URL  string // what callers call, and what a proof of possession names
-	mute bool   // a refusal that is the service's fault comes as a bare status
+	gate *process // behind it; nil in the test's own process
+	mute bool     // a refusal that is the service's fault comes as a bare status
 	ask  func(t *testing.T, p probe) answer
 }
 
@@ -100,13 +101,15 @@ func newFleet(t *testing.T) *fleet {
 	f.own.hide()
 	f.middleware()
 	f.grpc()
-	f.proxied()
-	f.forwarded("nginx", "nginx", startNginx, page(t, "nginx.md", "nginx"))
-	f.forwarded("caddy", "traefik", startCaddy, page(t, "caddy.md", "caddyfile"))
-	f.forwarded("traefik", "traefik", startTraefik, strings.Join(pages(t, "traefik.md", "yaml")[:2], traefikCut))
-	f.forwarded("envoy grpc", "", startEnvoy, pages(t, "envoy.md", "yaml")[0])
-	f.forwarded("envoy for istio", "", startEnvoy, asIstio(t, pages(t, "envoy.md", "yaml")[0]))
-	f.forwarded("envoy http", "envoy", startEnvoy, pages(t, "envoy.md", "yaml")[1])
+	a, p := f.gate("", byProxy)
+	f.add("proxy", "http://"+a.Front, p)
+	f.front("haproxy", byProxy, startHAProxy, page(f.t, "haproxy.md", "haproxy"))
+	f.front("nginx", "nginx", startNginx, page(t, "nginx.md", "nginx"))
+	f.front("caddy", "traefik", startCaddy, page(t, "caddy.md", "caddyfile"))
+	f.front("traefik", "traefik", startTraefik, strings.Join(pages(t, "traefik.md", "yaml")[:2], traefikCut))
+	f.front("envoy grpc", byCheck, startEnvoy, pages(t, "envoy.md", "yaml")[0])
+	f.front("envoy for istio", byCheck, startEnvoy, asIstio(t, pages(t, "envoy.md", "yaml")[0]))
+	f.front("envoy http", "envoy", startEnvoy, pages(t, "envoy.md", "yaml")[1])
 	f.edges[len(f.edges)-1].mute = true
 	return f
 }
@@ -128,13 +131,24 @@ func (f *fleet) issuers() []string {
 	return []string{f.own.Issuer, f.house.URL, f.late.URL, f.ahead.URL, f.dead.URL}
 }
 
+// How a gateway asks its gate, beside the values of gate.forward.
+const (
+	byProxy = "proxy"     // it passes every request to the gate
+	byCheck = "ext_authz" // over gRPC
+)
+
 // gate runs a gate behind front, which is "" where the gate itself is called.
-func (f *fleet) gate(front, forward string, envoy bool) addresses {
+func (f *fleet) gate(front, by string) (addresses, *process) {
 	f.t.Helper()
 	a := addresses{Front: front, Gate: freeAddress(f.t), Upstream: f.behind.address}
-	if envoy {
-		a.ExtAuthz = freeAddress(f.t)
+	forward := by
+	switch by {
+	case byCheck:
+		a.ExtAuthz, forward = freeAddress(f.t), ""
+	case byProxy:
+		forward = ""
 	}
+	trusted := front != "" && by != byCheck
 	if front == "" {
 		a.Front = a.Gate
 	}
@@ -142,29 +156,20 @@ func (f *fleet) gate(front, forward string, envoy bool) addresses {
 	writeFile(f.t, dir, "gate.secret", f.own.Secret["gate"].Secret+"\n")
 	var text bytes.Buffer
 	err := template.Must(template.New("gate").Parse(fleetFile)).Execute(&text, map[string]any{
-		"Gate": a.Gate, "URL": "http://" + a.Front, "ExtAuthz": a.ExtAuthz, "Forward": forward, "Trusted": front != "" && !envoy,
+		"Gate": a.Gate, "URL": "http://" + a.Front, "ExtAuthz": a.ExtAuthz, "Forward": forward, "Trusted": trusted,
 		"Issuers": f.issuers(), "Own": f.own.Issuer, "Upstream": "http://" + f.behind.address,
 	})
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	serve(f.t, dir, "-c", writeFile(f.t, dir, "gate.yaml", text.String()))
-	return a
+	return a, serve(f.t, dir, "-c", writeFile(f.t, dir, "gate.yaml", text.String()))
 }
 
-// forwarded adds a gateway that asks its gate about each request.
-func (f *fleet) forwarded(name, forward string, start func(*testing.T, addresses, string) string, config string) {
+// front adds a gateway before a gate of its own.
+func (f *fleet) front(name, by string, start func(*testing.T, addresses, string) string, config string) {
 	f.t.Helper()
-	a := f.gate(freeAddress(f.t), forward, forward == "")
-	f.add(name, start(f.t, a, config))
-}
-
-// proxied adds the reverse proxy, alone and behind HAProxy.
-func (f *fleet) proxied() {
-	f.t.Helper()
-	f.add("proxy", "http://"+f.gate("", "", false).Front)
-	a := f.gate(freeAddress(f.t), "", false)
-	f.add("haproxy", startHAProxy(f.t, a, page(f.t, "haproxy.md", "haproxy")))
+	a, p := f.gate(freeAddress(f.t), by)
+	f.add(name, start(f.t, a, config), p)
 }
 
 // middleware adds net/http's, in a program as people write it.
@@ -175,7 +180,7 @@ func (f *fleet) middleware() {
 	s.Config.Handler = f.inProcess(url).Middleware(f.behind)
 	s.Start()
 	f.t.Cleanup(s.Close)
-	f.add("middleware", url)
+	f.add("middleware", url, nil)
 }
 
 // inProcess is a gate of the test's own process, which knows of its host's clock
@@ -216,8 +221,8 @@ func (f *fleet) inProcess(url string) *gate.Gate {
 }
 
 // add takes an adapter that is called over HTTP.
-func (f *fleet) add(name, url string) {
-	e := &edge{name: name, URL: url}
+func (f *fleet) add(name, url string, p *process) {
+	e := &edge{name: name, URL: url, gate: p}
 	e.ask = func(t *testing.T, p probe) answer { return send(t, p.request(t, url)) }
 	f.edges = append(f.edges, e)
 }

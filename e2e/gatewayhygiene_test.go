@@ -268,6 +268,22 @@ func (f *fleet) bare(t *testing.T, e *edge, target string) int {
 	return resp.StatusCode
 }
 
+// orphans says that a gateway that cannot ask passes nothing on.
+func (f *fleet) orphans(t *testing.T) {
+	for _, e := range f.edges {
+		if e.gate == nil || e.name == "proxy" {
+			continue
+		}
+		t.Run(e.name, func(t *testing.T) {
+			e.gate.kill()
+			f.behind.take()
+			if a := e.ask(t, probe{token: f.house.token(nil)}); a.status < http.StatusInternalServerError || len(f.behind.take()) > 0 {
+				t.Errorf("answer is %d %s", a.status, a.body)
+			}
+		})
+	}
+}
+
 // leadsAstray reports whether anybody could read target as a path below /admin.
 func leadsAstray(target string) bool {
 	p, _, _ := strings.Cut(target, "?")

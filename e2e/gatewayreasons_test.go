@@ -186,6 +186,7 @@ func TestEveryAdapter(t *testing.T) {
 		f.eventuallyEverywhere(ended.stale, "revocations_stale")
 		f.try(t, trial{"revocations_stale", "", 0, with("", func(*fleet) string { return ended.stale })})
 	})
+	t.Run("without its gate", f.orphans)
 	for _, r := range token.Reasons() {
 		if !tried[string(r)] {
 			t.Errorf("no trial makes %s", r)
