@@ -19,6 +19,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/longcase/longcase/token"
 )
 
 // The errors of every engine. They are wrapped with what was asked for.
@@ -158,15 +160,15 @@ type Mark struct {
 }
 
 // RevocationKind says what a Revocation ends.
-type RevocationKind string
+type RevocationKind = token.Ending
 
-// The kinds of revocations, as they stand in the feed.
+// The kinds of revocations.
 const (
-	RevokedToken   RevocationKind = "token"   // Value is a jti
-	RevokedSession RevocationKind = "session" // Value is a sid
-	RevokedClient  RevocationKind = "client"  // Value is a client_id; tokens issued before Before
-	RevokedSubject RevocationKind = "subject" // Value is a sub; tokens issued before Before
-	RevokedKey     RevocationKind = "kid"     // Value is a kid
+	RevokedToken   = token.EndsToken
+	RevokedSession = token.EndsSession
+	RevokedClient  = token.EndsClient  // tokens issued before Before
+	RevokedSubject = token.EndsSubject // tokens issued before Before
+	RevokedKey     = token.EndsKey
 )
 
 // Revocation ends something before its own end. End is the last instant any

@@ -22,15 +22,15 @@ import (
 )
 
 // Kind says what an Entry ends.
-type Kind string
+type Kind = token.Ending
 
-// The kinds of early ends, as they stand in the feed.
+// The kinds, as the feed spells them.
 const (
-	Token   Kind = "token"   // Value is a jti
-	Session Kind = "session" // Value is a sid
-	Client  Kind = "client"  // Value is a client_id; what began before Before
-	Subject Kind = "subject" // Value is a sub; what began before Before
-	Key     Kind = "kid"     // Value is a kid
+	Token   = token.EndsToken
+	Session = token.EndsSession
+	Client  = token.EndsClient  // what began before Before
+	Subject = token.EndsSubject // what began before Before
+	Key     = token.EndsKey
 )
 
 // Entry is one early end.
