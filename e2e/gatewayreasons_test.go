@@ -321,3 +321,19 @@ func (j judgement) compare(t *testing.T, other judgement, e *edge) {
 		t.Errorf("a nonce: %v, want %v", got, want)
 	}
 }
+
+// TestTheGateOfEveryPage holds what the pages say of the gate against what the
+// program takes.
+func TestTheGateOfEveryPage(t *testing.T) {
+	for _, name := range []string{"nginx.md", "caddy.md", "traefik.md", "haproxy.md", "envoy.md", "istio.md"} {
+		blocks := pages(t, name, "yaml gate")
+		for _, block := range blocks {
+			if r := longcase(t, "", "config", "check", "-c", writeFile(t, t.TempDir(), "gate.yaml", block)); r.code != 0 {
+				t.Errorf("docs/%s: %s", name, r.stderr)
+			}
+		}
+		if len(blocks) == 0 {
+			t.Errorf("docs/%s shows no gate", name)
+		}
+	}
+}
