@@ -19,6 +19,10 @@ import (
 type cache struct {
 	seed   maphash.Seed
 	shards []shard
+
+	mu      sync.Mutex
+	headers [16]*header
+	next    int // of headers to be replaced
 }
 
 // shard is a part of the cache with a lock of its own.
@@ -37,8 +41,8 @@ type entry struct {
 	reading
 	raw   []byte
 	hash  uint64
-	bytes int
-	place int // in shard.all
+	bytes int32
+	place int32 // in shard.all
 	used  atomic.Bool
 }
 
@@ -47,6 +51,7 @@ const (
 	maxShards  = 64 // a power of two
 	leastShard = 256 << 10
 	perSlot    = 8 + 40 // bytes: a pointer in byEnd, a key and a value in a map that is half full
+	headerSize = 112    // bytes of a header
 	maxTurn    = 64     // entries that one search for a victim looks at
 )
 
@@ -102,19 +107,19 @@ func (c *cache) add(raw string, r *reading, p *policy, now time.Time) {
 	}
 	e := c.entry(raw, r, p)
 	s := c.shard(e.hash)
-	if e.over(now) || e.bytes > s.limit {
+	if e.over(now) || int(e.bytes) > s.limit {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old := s.found[e.hash]; old != nil {
-		s.remove(old.place)
+		s.remove(int(old.place))
 	}
-	for s.bytes+e.bytes > s.limit {
+	for s.bytes+int(e.bytes) > s.limit {
 		s.remove(s.victim(now))
 	}
 	s.found[e.hash] = e
-	s.bytes += e.bytes
+	s.bytes += int(e.bytes)
 	heap.Push(&s.all, e)
 }
 
@@ -124,18 +129,12 @@ func (c *cache) add(raw string, r *reading, p *policy, now time.Time) {
 func (c *cache) entry(raw string, r *reading, p *policy) *entry {
 	e, size := newEntry(len(raw))
 	e.reading, e.hash = *r, maphash.String(c.seed, raw)
-	e.alg = e.key.Algorithm() // the same, and no piece of the token
+	e.header = c.header(r.header)
 	copy(e.raw, raw)
 	k := &e.claims
 	k.Raw = append(make([]byte, 0, len(k.Raw)), k.Raw...)
 	k.Issuer = p.URL
 	texts := []*string{&k.Subject, &k.ClientID, &k.ID, &k.Session, &k.Scope, &k.Confirm.JKT, &k.Confirm.X5T, &k.Confirm.Other}
-	if !share(&e.kid, e.key.ID()) {
-		texts = append(texts, &e.kid)
-	}
-	if !share(&e.typ, "at+jwt") {
-		texts = append(texts, &e.typ)
-	}
 	if len(k.Audience) == 1 && len(p.audiences) == 1 && k.Audience[0] == p.audiences[0] {
 		k.Audience = p.audiences[:1:1]
 	} else {
@@ -144,7 +143,7 @@ func (c *cache) entry(raw string, r *reading, p *policy) *entry {
 			texts = append(texts, &k.Audience[i])
 		}
 	}
-	e.bytes = size + sized(len(k.Raw)) + sized(pack(texts)) + sized(16*(len(k.Audience)+len(e.lacks)))
+	e.bytes = int32(size + headerSize + len(e.kid) + len(e.typ) + sized(len(k.Raw)) + sized(pack(texts)) + sized(16*(len(k.Audience)+len(e.lacks))))
 	return e
 }
 
@@ -178,13 +177,20 @@ func (b *beside[B]) with(raw []byte) (*entry, int) {
 	return &b.entry, sized(int(reflect.TypeFor[beside[B]]().Size())) + perSlot
 }
 
-// share makes text the one that stands elsewhere, if that is the same.
-func share(text *string, known string) bool {
-	if *text != known {
-		return false
+// header returns a copy of h that the tokens of one key share. The last few are
+// known; an entry counts one as its own.
+func (c *cache) header(h *header) *header {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, known := range c.headers {
+		if known != nil && known.kid == h.kid && known.typ == h.typ && known.key.Equal(h.key) && known.key.ID() == h.key.ID() {
+			return known
+		}
 	}
-	*text = known
-	return true
+	own := &header{alg: h.key.Algorithm(), kid: strings.Clone(h.kid), typ: strings.Clone(h.typ), key: h.key}
+	c.headers[c.next] = own
+	c.next = (c.next + 1) % len(c.headers)
+	return own
 }
 
 // pack moves strings into one piece of memory and returns its length.
@@ -227,7 +233,7 @@ func (s *shard) victim(now time.Time) int {
 func (s *shard) remove(place int) {
 	e := heap.Remove(&s.all, place).(*entry)
 	delete(s.found, e.hash)
-	s.bytes -= e.bytes
+	s.bytes -= int(e.bytes)
 }
 
 // byEnd is a heap of entries, the first to end on top.
@@ -237,13 +243,13 @@ func (b byEnd) Len() int           { return len(b) }
 func (b byEnd) Less(i, j int) bool { return b[i].claims.Expires.Before(b[j].claims.Expires) }
 func (b byEnd) Swap(i, j int) {
 	b[i], b[j] = b[j], b[i]
-	b[i].place, b[j].place = i, j
+	b[i].place, b[j].place = int32(i), int32(j)
 }
 
 // Push implements heap.Interface.
 func (b *byEnd) Push(x any) {
 	e := x.(*entry)
-	e.place = len(*b)
+	e.place = int32(len(*b))
 	*b = append(*b, e)
 }
 

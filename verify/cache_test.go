@@ -302,7 +302,13 @@ func collide(c *cache, e *entry, raw string) {
 }
 
 // ours is whose tokens are put into a cache directly.
-var ours = policy{Issuer{URL: issuerA, Audience: orders}, []string{orders}}
+var ours = policy{Issuer: Issuer{URL: issuerA, Audience: orders}, audiences: []string{orders}}
+
+func ending(end time.Time) *reading {
+	r := newReading(header{})
+	r.claims = token.Claims{Issuer: issuerA, Expires: end}
+	return r
+}
 
 // filled is a cache of one shard with n tokens, the first to end first, and
 // what was put in.
@@ -311,14 +317,14 @@ func filled(n int) (*cache, []string) {
 	var raws []string
 	for i := range n {
 		raws = append(raws, strings.Repeat("t", 600)+fmt.Sprint(i))
-		c.add(raws[i], &reading{claims: token.Claims{Issuer: issuerA, Expires: at(300 + i)}}, &ours, start)
+		c.add(raws[i], ending(at(300+i)), &ours, start)
 	}
 	return c, raws
 }
 
 func (c *cache) holds(raws []string, now time.Time) (n int) {
 	for _, raw := range raws {
-		if e := c.shards[0].found[c.entry(raw, &reading{}, &ours).hash]; e != nil && string(e.raw) == raw {
+		if e := c.shards[0].found[c.entry(raw, ending(start), &ours).hash]; e != nil && string(e.raw) == raw {
 			n++
 		}
 	}
@@ -334,7 +340,7 @@ func TestWhatIsOverGoesFirst(t *testing.T) {
 	c, raws = filled(room)
 	now := at(300 + room/2).Add(MaxLeeway - time.Second) // half of them is over
 	for i := range room / 2 {
-		c.add(strings.Repeat("n", 600)+fmt.Sprint(i), &reading{claims: token.Claims{Issuer: issuerA, Expires: at(9000)}}, &ours, now)
+		c.add(strings.Repeat("n", 600)+fmt.Sprint(i), ending(at(9000)), &ours, now)
 	}
 	if n := c.holds(raws[room/2:], now); n != room-room/2 {
 		t.Errorf("%d of %d tokens that live were dropped", room-room/2-n, room-room/2)
@@ -355,7 +361,7 @@ func TestWhatIsUsedStays(t *testing.T) {
 				t.Fatalf("a token in use is gone after %d others", i)
 			}
 		}
-		c.add(strings.Repeat("n", 600)+fmt.Sprint(i), &reading{claims: token.Claims{Issuer: issuerA, Expires: at(300 + i%100)}}, &ours, start)
+		c.add(strings.Repeat("n", 600)+fmt.Sprint(i), ending(at(300+i%100)), &ours, start)
 	}
 }
 
@@ -374,7 +380,9 @@ func TestTheCacheIsBoundedInBytes(t *testing.T) {
 				raw := fmt.Sprintf("%d.%s", i, strings.Repeat("t", 100+i%500))
 				piece := raw + strings.Repeat("p", 2000) // of which every string of a token is one
 				c.Subject, c.ID, c.Audience = piece[:9], piece[9:30], []string{piece[:20]}
-				cache.add(raw, &reading{claims: c, alg: token.Algorithm(piece[:5]), kid: piece[:4], typ: piece[:6]}, &ours, start)
+				r := newReading(header{alg: token.Algorithm(piece[:5]), kid: piece[:4], typ: piece[:6]})
+				r.claims = c
+				cache.add(raw, r, &ours, start)
 			}
 			if grown := int(heapBytes() - before); grown > bytes*11/10 || grown < bytes/2 {
 				t.Errorf("%d bytes for a bound of %d", grown, bytes)
@@ -401,7 +409,8 @@ func heapBytes() int64 {
 // A hit hands out memory of the cache and never that of a request.
 func TestTheCacheKeepsNoRequestAlive(t *testing.T) {
 	request := []byte(strings.Repeat("r", 100))
-	r := &reading{claims: token.Claims{Issuer: issuerA, Subject: "alice", Audience: []string{orders}, Raw: request, Expires: at(300)}, kid: "k"}
+	r := newReading(header{kid: "k"})
+	r.claims = token.Claims{Issuer: issuerA, Subject: "alice", Audience: []string{orders}, Raw: request, Expires: at(300)}
 	c := newCache(1 << 20)
 	c.add("raw", r, &ours, start)
 	clear(request)

@@ -38,6 +38,7 @@ type Verifier struct {
 type policy struct {
 	Issuer
 	audiences []string // Audience alone, for tokens to share; read only
+	holder    Holder   // Keys, if it is one
 }
 
 // New checks cfg and returns a Verifier. The error names every field that is
@@ -81,7 +82,9 @@ func (v *Verifier) add(is Issuer) {
 			v.required[is.URL] = append(all, name)
 		}
 	}
-	v.issuers[is.URL] = append(v.issuers[is.URL], policy{is.withDefaults(), []string{is.Audience}})
+	p := policy{Issuer: is.withDefaults(), audiences: []string{is.Audience}}
+	p.holder, _ = is.Keys.(Holder)
+	v.issuers[is.URL] = append(v.issuers[is.URL], p)
 }
 
 // clash returns what is wrong with is beside the entries before it.

@@ -97,7 +97,9 @@ func (v *Verifier) ask(ctx context.Context, p *policy, raw string, need Need, no
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{p, &reading{claims: c, lacks: v.lacks(&c)}}, nil
+	r := newReading(header{})
+	r.claims, r.lacks = c, v.lacks(&c)
+	return answer{p, r}, nil
 }
 
 // checkBearer judges the form of a token that nobody here can read: b64token of

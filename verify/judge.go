@@ -39,11 +39,27 @@ func (v *Verdict) refuse(err error) {
 // reading is what a token says. Once its signature held it does not change.
 type reading struct {
 	claims token.Claims
-	alg    token.Algorithm
-	kid    string    // of the header
-	typ    string    // of the header
-	key    token.Key // that verified it
-	lacks  []string  // what is absent or empty of all that its issuer's policies require
+	lacks  []string // what is absent or empty of all that its issuer's policies require
+	*header
+}
+
+// header is what a token's header says, and the key that verified the token: much
+// the same for all tokens of an issuer.
+type header struct {
+	alg token.Algorithm
+	kid string
+	typ string
+	key token.Key // zero before the signature held
+}
+
+// newReading returns a reading with its header in one piece of memory.
+func newReading(h header) *reading {
+	both := &struct {
+		reading
+		own header
+	}{own: h}
+	both.header = &both.own
+	return &both.reading
 }
 
 func (v *Verifier) judge(ctx context.Context, raw string, need Need, now time.Time, out *Verdict) error {
@@ -63,7 +79,7 @@ func (v *Verifier) judge(ctx context.Context, raw string, need Need, now time.Ti
 	if err != nil {
 		return err
 	}
-	r := &reading{alg: j.Algorithm(), kid: j.KeyID(), typ: j.Type()}
+	r := newReading(header{alg: j.Algorithm(), kid: j.KeyID(), typ: j.Type()})
 	if r.claims, err = j.Claims(); err != nil {
 		return err
 	}

@@ -25,8 +25,7 @@ type Holder interface {
 
 // holds reports whether key is still one of the issuer's.
 func (p *policy) holds(r *reading) bool {
-	h, ok := p.Keys.(Holder)
-	return ok && h.Holds(r.kid, r.alg, r.key)
+	return p.holder != nil && p.holder.Holds(r.kid, r.alg, r.key)
 }
 
 // Fixed are keys that never change, for instance the secret of HS256. A key
