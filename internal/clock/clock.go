@@ -42,7 +42,7 @@ const (
 
 // Config is what a Watch needs. The zero Config asks chronyd and the kernel.
 type Config struct {
-	NTP    []string                              // servers to ask: host, host:port or [address]:port; 8 at most; default none
+	NTP    []string                              // servers to ask: host, host:port, [address] or [address]:port; 8 at most; default none
 	Chrony string                                // chronyd: host:port, or the path of its socket; default 127.0.0.1:323, then /run/chrony/chronyd.sock
 	Every  time.Duration                         // between two readings, more or less; default 1 min, at least 1 s
 	Tell   func(state *skew.Host, now time.Time) // called by Run after each reading; nil: nothing is known
@@ -99,13 +99,23 @@ func checkServer(name string) error {
 			return fmt.Errorf("clock: NTP: %q has no port number", name)
 		}
 		host = h
-	} else if strings.Contains(name, ":") && net.ParseIP(name) == nil {
+	} else if strings.Contains(name, ":") && net.ParseIP(unbracketed(name)) == nil {
 		return fmt.Errorf("clock: NTP: %q is no host and port", name)
 	}
 	if host == "" || strings.ContainsAny(host, " /@?#") {
-		return fmt.Errorf("clock: NTP: %q names no host; want host, host:port or [address]:port, no URL", name)
+		return fmt.Errorf("clock: NTP: %q names no host; want host, host:port, [address] or [address]:port, no URL", name)
 	}
 	return nil
+}
+
+// unbracketed is the address of IPv6 in [address].
+func unbracketed(name string) string {
+	if inner, ok := strings.CutPrefix(name, "["); ok {
+		if inner, ok = strings.CutSuffix(inner, "]"); ok {
+			return inner
+		}
+	}
+	return name
 }
 
 func checkChrony(address string) error {

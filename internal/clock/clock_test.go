@@ -348,7 +348,7 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 			}
 		})
 	}
-	if _, err := New(Config{NTP: []string{"time.example", "time.example:123", "192.0.2.1", "[2001:db8::1]:123", "2001:db8::1"}}); err != nil {
+	if _, err := New(Config{NTP: []string{"time.example", "time.example:123", "192.0.2.1", "[2001:db8::1]:123", "[2001:db8::1]", "2001:db8::1"}}); err != nil {
 		t.Error(err)
 	}
 }

@@ -41,7 +41,17 @@ func (l *loader) check(cfg *Config) {
 	if cfg.Agent != nil {
 		l.agent(cfg)
 	}
+	if n := &cfg.Clock.NTP; len(*n) > maxServers {
+		l.wrong(n, "", "clock.ntp names %d servers: %d at most", len(*n), maxServers)
+	}
 }
+
+// Bounds that the rooms behind have too.
+const (
+	maxServers  = 8
+	maxRequired = 32
+	maxAsked    = 4
+)
 
 func (l *loader) listeners(cfg *Config) {
 	taken := map[string]string{} // address in its one spelling -> room
@@ -227,20 +237,9 @@ func (l *loader) gate(g *Gate, is *Issuer) {
 }
 
 func (l *loader) accept(accept []Accept) {
-	type pair struct{ issuer, audience string }
-	seen, users := map[pair]bool{}, map[string]bool{} // users: is aud the user, by issuer
+	l.together(accept)
 	for i := range accept {
 		a := &accept[i]
-		if p := (pair{a.Issuer, a.Audience}); a.Issuer != "" && seen[p] {
-			l.wrong(&a.Issuer, "", "gate.accept has this issuer and audience already")
-		} else {
-			seen[p] = true
-		}
-		if before, ok := users[a.Issuer]; ok && before != (a.SubjectFrom == "aud") {
-			l.wrong(&a.Issuer, "", "gate.accept has this issuer with subject_from: aud and with an audience: a token for another service would be taken for a user of that name")
-		} else {
-			users[a.Issuer] = a.SubjectFrom == "aud"
-		}
 		l.audience(a)
 		l.algorithms(a)
 		l.issuerURL(a)
@@ -250,11 +249,46 @@ func (l *loader) accept(accept []Accept) {
 		if a.Introspect != nil {
 			l.introspect(a)
 		}
+		if n := len(a.Required); n > maxRequired {
+			l.wrong(&a.Required, "", "gate.accept.required names %d claims: %d at most", n, maxRequired)
+		}
 		if !l.given(&a.MaxLifetime) {
 			a.MaxLifetime = map[string]time.Duration{"jwt": day}[a.Profile]
 			a.MaxLifetime = max(a.MaxLifetime, time.Hour)
 		}
 	}
+}
+
+// together judges what several entries say of one issuer.
+func (l *loader) together(accept []Accept) {
+	type pair struct{ issuer, audience string }
+	seen, users, asked := map[pair]bool{}, map[string]bool{}, map[string]bool{} // users, asked: all of an issuer's tokens, or none
+	count := 0
+	for i := range accept {
+		a := &accept[i]
+		if p := (pair{a.Issuer, a.Audience}); a.Issuer != "" && seen[p] {
+			l.wrong(&a.Issuer, "", "gate.accept has this issuer and audience already")
+		} else {
+			seen[p] = true
+		}
+		l.allOrNone(users, a, a.SubjectFrom == "aud", "subject_from: aud and with an audience: a token for another service would be taken for a user of that name")
+		if a.Introspect != nil && !asked[a.Issuer] {
+			count++
+		}
+		l.allOrNone(asked, a, a.Introspect != nil, "introspect and without: it is asked about all its tokens, or about none")
+		if count == maxAsked+1 && a.Introspect != nil {
+			l.wrong(a.Introspect, "", "gate.accept has introspect for %d issuers: %d issuers at most are asked about one token", count, maxAsked)
+		}
+	}
+}
+
+// allOrNone refuses an entry whose issuer has another one that differs in this.
+func (l *loader) allOrNone(known map[string]bool, a *Accept, is bool, what string) {
+	if before, ok := known[a.Issuer]; ok && before != is {
+		l.wrong(&a.Issuer, "", "gate.accept has this issuer with %s", what)
+		return
+	}
+	known[a.Issuer] = is
 }
 
 func (l *loader) audience(a *Accept) {
@@ -272,6 +306,9 @@ func (l *loader) audience(a *Accept) {
 // introspect wants nothing beside it that would never be looked at.
 func (l *loader) introspect(a *Accept) {
 	l.oneOf(a.Introspect, "gate.accept.introspect", &a.Introspect.Secret, &a.Introspect.Key)
+	if a.SubjectFrom != "" {
+		l.wrong(&a.SubjectFrom, "", "gate.accept.subject_from is not for introspect, whose answers name the user in sub")
+	}
 	idle := map[string]any{"jwks": &a.JWKS, "secret": &a.Secret, "algorithms": &a.Algorithms, "keys_stale": &a.KeysStale}
 	for _, key := range slices.Sorted(maps.Keys(idle)) {
 		if l.given(idle[key]) {
@@ -321,6 +358,9 @@ func (l *loader) routes(g *Gate) {
 	methods := map[string]map[string]bool{}
 	for i := range g.Routes {
 		r := &g.Routes[i]
+		if g.Forward == "envoy" && strings.HasPrefix(r.Path, "/verify/") {
+			l.wrong(&r.Path, "", "gate.routes.path %s is the gate's own with forward: envoy, which asks below /verify", quote(r.Path))
+		}
 		l.routeAudience(r, audiences)
 		if methods[r.Path] == nil {
 			methods[r.Path] = map[string]bool{}
@@ -357,7 +397,7 @@ func (l *loader) upstreamTLS(r *Route) {
 		return
 	}
 	switch {
-	case !strings.HasPrefix(r.Upstream, "https:"):
+	case !strings.HasPrefix(strings.ToLower(r.Upstream), "https:"):
 		l.wrong(t, "", "gate.routes.upstream_tls is for an https upstream")
 	case l.given(&t.Certificate) != l.given(&t.Key):
 		l.wrong(t, "", "gate.routes.upstream_tls has one of certificate and key: both, or neither")

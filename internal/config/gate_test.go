@@ -39,15 +39,6 @@ func TestGateRefusals(t *testing.T) {
 	}
 }
 
-func TestTimeServersAreHosts(t *testing.T) {
-	for server, good := range map[string]bool{"time.example.com": true, "127.0.0.1:1123": true, "'[::1]:123'": true, "'ntp://x'": false, "a b": false} {
-		_, err := Parse("f", []byte("clock: {ntp: ["+server+"]}"))
-		if (err == nil) != good {
-			t.Errorf("%s: %v", server, err)
-		}
-	}
-}
-
 func TestARateIsPerSecond(t *testing.T) {
 	cfg := mustParse(t, "gate: {accept: [{issuer: 'https://i', audience: a}], rates: {client: 90/m, address: 7200/h}}")
 	if got, want := cfg.Gate.Rates, (Rates{Client: 1.5, Address: 2}); got != want {

@@ -108,12 +108,27 @@ func checkBeyond(is, s string) *fault {
 		return wrong(quote(s)+" "+patterns[is].says, nearest(s, tokenTypes))
 	case is == "external-id" && len(s) > 1224:
 		return wrong("is longer than 1224 characters", "")
+	case is == "ntp":
+		return checkTimeServer(s)
 	case is == "issuer" && len(s) > maxName:
 		return wrong(quote(s)+" is longer than 2048 bytes", "")
 	}
 	if err != nil {
 		says := strings.ReplaceAll(err.Error(), password.ErrHash.Error()+": ", "")
 		return wrong("cannot be used: "+strings.ReplaceAll(says, "\n", ", "), "")
+	}
+	return nil
+}
+
+// checkTimeServer judges the port and the address of a host that has the form
+// of one.
+func checkTimeServer(s string) *fault {
+	u, err := url.Parse("//" + s)
+	if err == nil && strings.HasPrefix(s, "[") {
+		_, err = netip.ParseAddr(u.Hostname())
+	}
+	if err != nil || !validPort(u.Port(), u.Host) {
+		return wrong(quote(s)+" has no valid address or port", "")
 	}
 	return nil
 }
