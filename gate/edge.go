@@ -22,6 +22,9 @@ func (g *Gate) Middleware(next http.Handler) http.Handler {
 		}
 		r = admitted(r, &a)
 		dropHeaders(r, g.unbelieved(r.RemoteAddr))
+		if a.Nonce != "" {
+			w.Header()["Dpop-Nonce"] = []string{a.Nonce}
+		}
 		next.ServeHTTP(answering(w, &a), r)
 	})
 }
@@ -57,9 +60,6 @@ func (g *Gate) requestOf(r *http.Request, edge string) *Request {
 
 // answering is w as the handler behind the gate may write to it.
 func answering(w http.ResponseWriter, a *Answer) http.ResponseWriter {
-	if a.Nonce != "" {
-		w.Header()["Dpop-Nonce"] = []string{a.Nonce}
-	}
 	if a.Claims == nil {
 		return muted(w)
 	}

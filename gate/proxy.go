@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync"
 
 	"github.com/longcase/longcase/token"
+	"github.com/longcase/longcase/verify"
 )
 
 // serveProxy judges a request and passes it to its route's upstream.
@@ -26,20 +28,41 @@ func (g *Gate) serveProxy(w http.ResponseWriter, r *http.Request) {
 		writeRefusal(w, r, &a)
 		return
 	}
-	a.route.proxy.ServeHTTP(answering(w, &a), admitted(r, &a))
+	r = admitted(r, &a)
+	if a.Nonce != "" {
+		r = r.WithContext(context.WithValue(r.Context(), nonceKey{}, a.Nonce))
+	}
+	a.route.proxy.ServeHTTP(answering(w, &a), r)
+}
+
+// nonceKey is where the answer's DPoP-Nonce waits for it: ReverseProxy writes
+// informational answers (1xx) with the headers of the final one, and then clears
+// those.
+type nonceKey struct{}
+
+// offerNonce is for the answer of an upstream. A client keeps one nonce for one
+// server, so one that the upstream demands itself would make both useless.
+func offerNonce(ctx context.Context, h http.Header) {
+	if nonce, ok := ctx.Value(nonceKey{}).(string); ok {
+		h["Dpop-Nonce"] = []string{nonce}
+	}
 }
 
 // newProxy passes requests on to target. The upstream is the audience the token
 // names, so Authorization goes along unchanged; who the caller is stands in
 // X-Token headers, which only the gate can have written. Trailers of a request
 // are not passed on: they are headers that nobody looked at.
+//
+// Of upgrades only a WebSocket is one: over any other protocol (h2c, TLS) an
+// upstream might take further requests, which nobody would judge.
 func (g *Gate) newProxy(rt *route, target *url.URL) http.Handler {
-	return &httputil.ReverseProxy{
+	p := &httputil.ReverseProxy{
 		Transport:  g.transportOf(rt),
 		BufferPool: &g.buffers,
 		ErrorLog:   slog.NewLogLogger(g.cfg.Log.Handler(), slog.LevelWarn),
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			stripHeaders(pr.Out.Header, isForwardingHeader)
+			onlyWebSocket(pr.Out.Header)
 			pr.Out.Trailer = nil
 			pr.SetURL(target)
 			g.sayFrom(pr)
@@ -48,6 +71,22 @@ func (g *Gate) newProxy(rt *route, target *url.URL) http.Handler {
 			}
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { g.badGateway(w, r, rt, err) },
+	}
+	if rt.need.Binding == verify.DPoP {
+		p.ModifyResponse = func(resp *http.Response) error {
+			offerNonce(resp.Request.Context(), resp.Header)
+			return nil
+		}
+	}
+	return p
+}
+
+// onlyWebSocket takes any other upgrade out of what ReverseProxy is about to
+// send, which then takes no 101 either.
+func onlyWebSocket(h http.Header) {
+	if to := h["Upgrade"]; len(to) > 0 && !strings.EqualFold(to[0], "websocket") {
+		delete(h, "Upgrade")
+		delete(h, "Connection")
 	}
 }
 
@@ -116,5 +155,6 @@ func (g *Gate) badGateway(w http.ResponseWriter, r *http.Request, rt *route, err
 	}
 	g.logRefusal(r.Context(), g.requestOf(r, edgeProxy), rt, f)
 	a := g.refused(&outcome{route: rt}, f)
+	offerNonce(r.Context(), a.Header)
 	writeRefusal(w, r, &a)
 }

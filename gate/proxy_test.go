@@ -166,3 +166,66 @@ func TestACallerThatLeavesIsNotWaitedFor(t *testing.T) {
 	}
 	<-ended
 }
+
+// An upstream that speaks HTTP/2 over an upgraded connection would take further
+// requests on it, which nobody judges: h2c is no way past the gate, a WebSocket
+// is what it is.
+func TestOnlyAWebSocketIsAnUpgrade(t *testing.T) {
+	key := newSigner(t, "k1")
+	var seen http.Header
+	upstream := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen = r.Header
+		if to := r.Header.Get("Upgrade"); to != "" {
+			w.Header().Set("Connection", "Upgrade")
+			w.Header().Set("Upgrade", to)
+			w.WriteHeader(http.StatusSwitchingProtocols)
+		}
+	}))
+	s := proxied(t, key, upstream.URL)
+	raw := sign(t, key, good())
+	for to, status := range map[string]int{"websocket": 101, "WebSocket": 101, "h2c": 200, "H2C": 200, "websocket, h2c": 200, "h2c, websocket": 200, "TLS/1.0": 200, "HTTP/2.0": 200} {
+		got := rawRequest(t, s, "GET /x HTTP/1.1", "Host: x", "Authorization: Bearer "+raw, "Connection: Upgrade, HTTP2-Settings", "Upgrade: "+to, "HTTP2-Settings: AAMAAABkAAQAAP__")
+		if got != status || (seen.Get("Upgrade") != "") != (status == 101) || seen.Get("HTTP2-Settings") != "" {
+			t.Errorf("%s: %d, the upstream saw %v", to, got, seen)
+		}
+	}
+	if got := rawRequest(t, s, "GET /x HTTP/1.1", "Host: x", "Authorization: Bearer "+raw, "Connection: Upgrade", "Upgrade: websocket", "Upgrade: h2c"); got != 101 || len(seen["Upgrade"]) != 1 || seen.Get("Upgrade") != "websocket" {
+		t.Errorf("two at once: %d, the upstream saw %v", got, seen)
+	}
+}
+
+// Early hints and the like are answers before the answer: its own header stays.
+func TestAnInformationalAnswerTakesNothingAway(t *testing.T) {
+	key, p := newSigner(t, "k1"), newProver(t)
+	for _, tt := range []struct {
+		name  string
+		hints bool
+		own   string // the upstream's own nonce
+	}{{"plain", false, ""}, {"after hints", true, ""}, {"where the upstream has one", false, "theirs"}} {
+		upstream := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if tt.hints {
+				w.Header().Set("Link", "</a.css>; rel=preload")
+				w.WriteHeader(http.StatusEarlyHints)
+			}
+			if tt.own != "" {
+				w.Header().Set("DPoP-Nonce", tt.own)
+			}
+			w.WriteHeader(http.StatusOK)
+		}))
+		g := bindingGate(t, key, func(c *Config) { c.Routes[1].Upstream = upstream.URL })
+		run(t, g)
+		s := serve(t, g.Handler())
+		raw, nonce := p.token(t, key), g.keys.nonces.At(at(-150))
+		req, _ := http.NewRequest("GET", s.URL+"/dpop/1", nil)
+		req.Header.Set("Authorization", "DPoP "+raw)
+		req.Header.Set("DPoP", p.proof(t, "GET", called+"/dpop/1", raw, nonce, nil))
+		resp, err := s.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if got := resp.Header["Dpop-Nonce"]; resp.StatusCode != 200 || len(got) != 1 || got[0] != g.keys.nonces.At(start) {
+			t.Errorf("%s: %d, DPoP-Nonce %q", tt.name, resp.StatusCode, got)
+		}
+	}
+}
