@@ -111,6 +111,11 @@ func (o ownKeys) Keys(_ context.Context, kid string, alg token.Algorithm) ([]tok
 	return found, nil
 }
 
+// Holds implements verify.Holder.
+func (o ownKeys) Holds(kid string, alg token.Algorithm, key token.Key) bool {
+	return key.In(o.ring.Find(kid, alg, o.now()))
+}
+
 // newSecretKey verifies HS256. A shared secret has no kid, so any will do.
 func newSecretKey(what string, secret []byte) (verify.Keys, error) {
 	key, err := token.NewKey("", token.HS256, secret)
