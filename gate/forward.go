@@ -85,7 +85,7 @@ func (g *Gate) restore(q *Request, methodName, uriName string) {
 		return
 	}
 	q.Method, q.Target = "", ""
-	if len(g.routes) > 0 {
+	if !g.routes.empty() {
 		q.wrong = "the proxy must send " + methodName + " and " + uriName + " once each"
 	}
 }

@@ -119,7 +119,7 @@ func (g *Gate) decide(ctx context.Context, r *Request, o *outcome) *refusal {
 // locate finds the route of r. Without routes a path is not the gate's business,
 // unless it is to be proxied.
 func (g *Gate) locate(r *Request, o *outcome) error {
-	if r.unrouted || len(g.routes) == 0 && r.Edge != edgeProxy {
+	if r.unrouted || g.routes.empty() && r.Edge != edgeProxy {
 		return nil
 	}
 	path, err := pathOfURI(r.Target)

@@ -250,3 +250,26 @@ func TestEnvoyAsksBelowVerify(t *testing.T) {
 		t.Errorf("a stranger: %d", got)
 	}
 }
+
+// The search looks at no more of a path than routes have, however long it is: at
+// all of its ends, a path of a header's size would cost seconds before anybody
+// asked for a token.
+func TestALongPathCostsNoMoreThanARoute(t *testing.T) {
+	rs := routes{byPath: map[string][]*route{}}
+	for i := range 20 { // a map of few entries compares instead of hashing
+		rs.add(&route{Route: Route{Path: "/service" + strings.Repeat("x", i) + "/"}})
+	}
+	rs.add(&route{Route: Route{Path: "/service/exact"}})
+	long := strings.Repeat("a/", 1<<22) // for ever, at all of its ends
+	for path, want := range map[string]string{
+		"/service/" + long: "/service/", "/servicexx/" + long: "/servicexx/", "/" + long: "",
+		"/service/exact": "/service/exact", "/service/exact/" + long: "/service/", "/service/exactly": "/service/",
+		"/service" + strings.Repeat("x", 19) + "/": "/service" + strings.Repeat("x", 19) + "/",
+		"/service" + strings.Repeat("x", 20) + "/": "",
+	} {
+		rt, err := rs.find("GET", path)
+		if (err != nil) != (want == "") || err == nil && rt.Path != want {
+			t.Errorf("%.40s: %v, %v; want %q", path, rt, err, want)
+		}
+	}
+}

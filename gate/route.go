@@ -35,10 +35,13 @@ type route struct {
 
 // routes finds a route by its path. Several may share a path if no method is
 // in two of them.
-type routes map[string][]*route
+type routes struct {
+	byPath  map[string][]*route
+	longest int // of all paths
+}
 
 func newRoutes(list []Route, audiences []string, g *Gate) (routes, error) {
-	rs := make(routes, len(list))
+	rs := routes{byPath: make(map[string][]*route, len(list))}
 	var wrong []error
 	for i, r := range list {
 		for _, err := range r.check(audiences) {
@@ -51,14 +54,21 @@ func newRoutes(list []Route, audiences []string, g *Gate) (routes, error) {
 		if u, err := url.Parse(r.Upstream); err == nil && r.Upstream != "" {
 			rt.proxy = g.newProxy(rt, u)
 		}
-		rs[r.Path] = append(rs[r.Path], rt)
+		rs.add(rt)
 	}
 	return rs, errors.Join(wrong...)
 }
 
+func (rs *routes) add(rt *route) {
+	rs.byPath[rt.Path] = append(rs.byPath[rt.Path], rt)
+	rs.longest = max(rs.longest, len(rt.Path))
+}
+
+func (rs *routes) empty() bool { return len(rs.byPath) == 0 }
+
 // clash names a method that another route of the same path takes as well.
-func (rs routes) clash(r Route) (string, bool) {
-	for _, other := range rs[r.Path] {
+func (rs *routes) clash(r Route) (string, bool) {
+	for _, other := range rs.byPath[r.Path] {
 		if len(other.Methods) == 0 || len(r.Methods) == 0 {
 			return "*", true
 		}
@@ -143,10 +153,15 @@ func checkUpstream(s string) error {
 }
 
 // find returns the route for a clean path and a method. Its two failures are
-// errNoRoute and errMethod.
-func (rs routes) find(method, path string) (*route, error) {
-	for end := len(path); end > 0; end = strings.LastIndexByte(path[:end-1], '/') + 1 {
-		list := rs[path[:end]]
+// errNoRoute and errMethod. Whoever sends a path of many slashes has no token yet:
+// what is beyond the longest route is not looked at.
+func (rs *routes) find(method, path string) (*route, error) {
+	end := len(path)
+	if end > rs.longest {
+		end = strings.LastIndexByte(path[:rs.longest], '/') + 1
+	}
+	for ; end > 0; end = strings.LastIndexByte(path[:end-1], '/') + 1 {
+		list := rs.byPath[path[:end]]
 		for _, rt := range list {
 			if len(rt.Methods) == 0 || slices.Contains(rt.Methods, method) {
 				return rt, nil
