@@ -41,6 +41,8 @@ test-long: setup ## every test with full counts
 
 bench: build ## speed and memory beside the peers', as ratios
 	cd bench && $(GO) run ./cmd/bench-verify
+	cd bench && $(GO) run ./cmd/bench-remote
+	cd bench && $(GO) run ./cmd/bench-gateway -binary ../bin/longcase
 	cd bench && $(GO) run ./cmd/bench-store
 	cd bench && $(GO) run ./cmd/bench-issuer -binary ../bin/longcase
 	cd bench && $(GO) run ./cmd/bench-fresh
