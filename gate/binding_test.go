@@ -344,3 +344,44 @@ func TestForwardAuthWithoutForwardTakesNoProof(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// A token that is good for one request is used up by none that is refused for
+// what only the gate judges; neither is a proof.
+func TestNothingIsUsedUpByARefusal(t *testing.T) {
+	key, p := newSigner(t, "k1"), newProver(t)
+	own := certified(t, newECKey(t), nil)
+	bound := p.token(t, key)
+	u := &uses{keys: map[string]time.Time{}}
+	g := bindingGate(t, key, func(c *Config) {
+		c.First = u.first
+		c.Routes = append(c.Routes, Route{Path: "/certified/", Binding: verify.MTLS, Once: true})
+	})
+	prove := func(jti string) string {
+		return p.proof(t, "GET", called+"/once/1", bound, "", claims{"jti": jti})
+	}
+	used := func() (kinds string) {
+		for key := range u.keys {
+			kinds += strings.Fields(key)[0] + " "
+		}
+		return kinds
+	}
+	certified := tokenFor(t, key, own)
+	byCertificate := presenting("DPoP", certified, "/certified/1", p.proof(t, "GET", called+"/certified/1", certified, "", nil))
+	byCertificate.Certificate = own.Certificate[0]
+	if a := g.Judge(context.Background(), byCertificate); a.Reason != string(token.BindingMissing) || used() != "" {
+		t.Errorf("under the wrong scheme: %q (%s), used up: %s", a.Reason, a.Detail, used())
+	}
+	proof := prove("once")
+	if a := g.Judge(context.Background(), presenting("DPoP", bound, "/once/1", proof)); !a.Allowed || len(u.keys) != 2 {
+		t.Fatalf("%q (%s), used up: %s", a.Reason, a.Detail, used())
+	}
+	other := sign(t, key, good().with(claims{"jti": "t2", "cnf": claims{"jkt": p.jkt}}))
+	same := p.proof(t, "GET", called+"/once/1", other, "", claims{"jti": "once"}) // a client that makes the same jti twice
+	if a := g.Judge(context.Background(), presenting("DPoP", other, "/once/1", same)); a.Reason != string(token.Replayed) || len(u.keys) != 2 {
+		t.Errorf("with a proof that was used: %q (%s), used up: %s", a.Reason, a.Detail, used())
+	}
+	fresh := p.proof(t, "GET", called+"/once/1", other, "", nil)
+	if a := g.Judge(context.Background(), presenting("DPoP", other, "/once/1", fresh)); !a.Allowed {
+		t.Errorf("afterwards: %q (%s)", a.Reason, a.Detail)
+	}
+}

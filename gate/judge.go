@@ -76,6 +76,7 @@ type outcome struct {
 	nonce     string // for the next proof
 	verdict   *verify.Verdict
 	wait      time.Duration // until the rate allows one more; zero: it does
+	counted   bool          // it counts for its client's rate
 	preflight bool
 	took      time.Duration
 }
@@ -185,16 +186,19 @@ func (g *Gate) verdict(ctx context.Context, r *Request, o *outcome) verify.Verdi
 	}
 	proofs := g.shown(r, o, raw)
 	need.Shown = proofs.keys()
-	once := need.Once && g.clients != nil
-	need.Once = need.Once && !once
+	later := need.Once && (g.clients != nil || scheme == schemeDPoP) // for then beyond may refuse
+	need.Once = need.Once && !later
 	v := g.verifier.Verify(ctx, raw, need, o.now)
 	if e := g.beyond(ctx, &v, o, proofs); e != nil {
 		v.Reason, v.Detail, v.Err = e.Reason, e.Detail, errors.Join(v.Err, e.Err)
 	}
-	if v.Accepted() && once {
+	if v.Accepted() && later {
 		shown := v.Claims.Confirm // it was proved already
 		need.Once, need.Shown = true, func(time.Time) (token.Confirmation, error) { return shown, nil }
 		v = g.verifier.Verify(ctx, raw, need, o.now)
+	}
+	if !v.Accepted() {
+		g.giveBack(&v.Claims, o)
 	}
 	return v
 }

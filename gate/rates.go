@@ -65,12 +65,26 @@ func (g *Gate) tooOftenBy(c *token.Claims, o *outcome) *token.Error {
 	if g.clients == nil {
 		return nil
 	}
+	o.wait = g.clients.take(g.clients.client(c), o.now)
+	o.counted = o.wait == 0
+	return rateLimited("this client", g.cfg.Rates.Client, o.wait)
+}
+
+// giveBack undoes what tooOftenBy took, for a token that was refused after all:
+// whoever repeats what a client sent once uses up nothing of its share.
+func (g *Gate) giveBack(c *token.Claims, o *outcome) {
+	if o.counted {
+		g.clients.giveBack(g.clients.client(c), o.now)
+	}
+}
+
+// client is the key of a token's client.
+func (l *limiter) client(c *token.Claims) uint64 {
 	key := clientKey{issuer: c.Issuer, client: c.ClientID}
 	if c.ClientID == "" {
 		key.subject = c.Subject
 	}
-	o.wait = g.clients.take(maphash.Comparable(g.clients.seed, key), o.now)
-	return rateLimited("this client", g.cfg.Rates.Client, o.wait)
+	return maphash.Comparable(l.seed, key)
 }
 
 func rateLimited(who string, perSecond float64, wait time.Duration) *token.Error {
@@ -127,6 +141,14 @@ func (l *limiter) take(key uint64, now time.Time) time.Duration {
 	}
 	lacking := max(1-bucket.TokensAt(now), 0) / float64(l.limit) * float64(time.Second)
 	return max(time.Duration(min(lacking, math.MaxInt64/4)), 1)
+}
+
+// giveBack undoes one take that passed.
+func (l *limiter) giveBack(key uint64, now time.Time) {
+	l.mu.Lock()
+	bucket := l.bucket(key, now)
+	l.mu.Unlock()
+	bucket.AllowN(now, -1)
 }
 
 // bucket is called with l.mu held.

@@ -248,3 +248,31 @@ func TestATokenOverItsClientsRateIsNotUsedUp(t *testing.T) {
 		}
 	}
 }
+
+// Whoever repeats what a client sent, without a key or a token of its own, takes
+// nothing of the client's share.
+func TestAReplayTakesNothingOfAClientsShare(t *testing.T) {
+	key, p := newSigner(t, "k1"), newProver(t)
+	for _, tt := range []struct {
+		name string
+		sent func(jti string) Request
+	}{
+		{"a token", func(jti string) Request {
+			return presenting("Bearer", sign(t, key, good().with(claims{"jti": jti})), "/once/1")
+		}},
+		{"a proof", func(string) Request {
+			raw := p.token(t, key)
+			return presenting("DPoP", raw, "/any/1", p.proof(t, "GET", called+"/any/1", raw, "", nil))
+		}},
+	} {
+		g := bindingGate(t, key, func(c *Config) { c.Rates.Client = 3 })
+		recorded := tt.sent("a")
+		var got []string
+		for _, r := range []Request{recorded, recorded, recorded, recorded, recorded, recorded, tt.sent("b"), tt.sent("c"), tt.sent("d")} {
+			got = append(got, g.Judge(context.Background(), r).Reason)
+		}
+		if want := "[ replayed replayed replayed replayed replayed   rate_limited]"; fmt.Sprint(got) != want {
+			t.Errorf("%s: %s, want %s", tt.name, got, want)
+		}
+	}
+}
