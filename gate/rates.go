@@ -111,6 +111,8 @@ type limiter struct {
 	seed  maphash.Seed
 
 	mu      sync.Mutex
+	latest  time.Time     // of what forward gave
+	back    time.Duration // how far the clock of the program was set back
 	turned  time.Time
 	young   map[uint64]*rate.Limiter // taken from since turned
 	old     map[uint64]*rate.Limiter // taken from in the turn before
@@ -134,8 +136,9 @@ func newLimiter(perSecond float64, most int) *limiter {
 // there is one.
 func (l *limiter) take(key uint64, now time.Time) time.Duration {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	now = l.forward(now)
 	bucket := l.bucket(key, now)
-	l.mu.Unlock()
 	if bucket.AllowN(now, 1) {
 		return 0
 	}
@@ -146,9 +149,24 @@ func (l *limiter) take(key uint64, now time.Time) time.Duration {
 // giveBack undoes one take that passed.
 func (l *limiter) giveBack(key uint64, now time.Time) {
 	l.mu.Lock()
-	bucket := l.bucket(key, now)
-	l.mu.Unlock()
-	bucket.AllowN(now, -1)
+	defer l.mu.Unlock()
+	now = l.forward(now)
+	l.bucket(key, now).AllowN(now, -1)
+}
+
+// forward is now on a clock that is never set back: a bucket would fill up for the
+// same time twice. A request that waited for keys comes with an instant that is
+// over by seconds; if it is by more, the program's clock was set back. l.mu is
+// held.
+func (l *limiter) forward(now time.Time) time.Time {
+	now = now.Add(l.back)
+	if d := l.latest.Sub(now); d > slowest {
+		l.back += d
+	}
+	if now.After(l.latest) {
+		l.latest = now
+	}
+	return l.latest
 }
 
 // bucket is called with l.mu held.
@@ -170,16 +188,13 @@ func (l *limiter) bucket(key uint64, now time.Time) *rate.Limiter {
 	return b
 }
 
-// turn forgets what was not taken from for at least one whole turn. A clock that
-// was set back makes a turn longer, never shorter.
+// turn forgets what was not taken from for at least one whole turn.
 func (l *limiter) turn(now time.Time) {
 	since := now.Sub(l.turned)
-	if since >= 0 && since < l.fills {
+	if since < l.fills {
 		return
 	}
-	if since > 0 {
-		l.old, l.young = l.young, map[uint64]*rate.Limiter{}
-	}
+	l.old, l.young = l.young, map[uint64]*rate.Limiter{}
 	if since >= 2*l.fills {
 		l.old = map[uint64]*rate.Limiter{}
 	}

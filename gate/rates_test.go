@@ -116,6 +116,15 @@ func TestAClockSetBackStartsNothingAnew(t *testing.T) {
 	if l.take(1, back.Add(2*time.Second)) != 0 {
 		t.Error("a request does not pass after two seconds of the new time")
 	}
+	passed, back := 0, back.Add(-time.Hour)
+	for i := range 100 { // without a pause in which a bucket could be forgotten
+		if l.take(1, back.Add(time.Duration(i)*100*time.Millisecond)) == 0 {
+			passed++
+		}
+	}
+	if passed < 9 || passed > 10 {
+		t.Errorf("%d pass in ten seconds at 1/s", passed)
+	}
 }
 
 // limited is the number of GETs of 10 that pass, and Retry-After of the last.
@@ -274,5 +283,24 @@ func TestAReplayTakesNothingOfAClientsShare(t *testing.T) {
 		if want := "[ replayed replayed replayed replayed replayed   rate_limited]"; fmt.Sprint(got) != want {
 			t.Errorf("%s: %s, want %s", tt.name, got, want)
 		}
+	}
+}
+
+// A judgement that waited for keys or for an answer comes with an instant that is
+// over: to go back to it would fill the bucket for the same time twice.
+func TestNoTimeFillsABucketTwice(t *testing.T) {
+	l := newLimiter(100, 10)
+	passed := 0
+	for i := range 10_000 { // within a second, each second one 90 ms late
+		now := start.Add(time.Duration(i) * 100 * time.Microsecond)
+		if i%2 == 1 {
+			now = now.Add(-90 * time.Millisecond)
+		}
+		if l.take(7, now) == 0 {
+			passed++
+		}
+	}
+	if passed < 199 || passed > 201 {
+		t.Errorf("%d pass in the first second at 100/s, want the burst and 100 more", passed)
 	}
 }
