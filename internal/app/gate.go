@@ -83,7 +83,8 @@ func (h *house) first() func(ctx context.Context, kind, key string, end time.Tim
 }
 
 // nonceKey makes DPoP nonces that all nodes with the same key-encryption key
-// take; nil, which means a random one, without.
+// take, before and after a reload; nil, which means a random one, where no route
+// asks for them and so nothing is stored.
 func (h *house) nonceKey() ([]byte, error) {
 	if h.kek == nil {
 		return nil, nil

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -197,6 +198,52 @@ func TestAGateAsksTheIssuer(t *testing.T) {
 	is.stop(t)
 	if got := g.call(t, http.DefaultClient, "/verify", "opaque-and-new"); got != "503 keys_unavailable" {
 		t.Errorf("while the issuer is down = %s", got)
+	}
+}
+
+func TestTheStoreOfAGateMayBecomeAnIssuers(t *testing.T) {
+	dir := t.TempDir()
+	file, secret := filepath.Join(dir, "longcase.yaml"), password.NewSecret()
+	text := "gate: {listen: 127.0.0.1:0, accept: [{issuer: http://127.0.0.1:4600, audience: https://b.example}], routes: [{path: /, once: true, binding: dpop}]}\n"
+	write(t, file, "data: data\n"+text, 0o600)
+	s := start(t, file)
+	if got := s.get(t, "/.longcase/readyz"); !strings.Contains(got, `"store":"ok"`) {
+		t.Errorf("readyz of a gate with a store: %s", got)
+	}
+	s.stop(t)
+	write(t, file, configOf("a", secret, 5)+text, 0o600)
+	s = start(t, file)
+	defer s.stop(t)
+	if got := s.ask(t, "a", secret); got != http.StatusOK {
+		t.Errorf("the issuer answers %d", got)
+	}
+}
+
+func TestNoncesOutliveAReloadAndARestart(t *testing.T) {
+	cfg := parsed(t, "gate: {accept: [{issuer: 'https://i', audience: a}], routes: [{path: /, binding: dpop}]}")
+	dir := t.TempDir()
+	var keys [][]byte
+	for range 2 {
+		h := newHouse(Options{Stderr: io.Discard})
+		h.dir = dir
+		if err := h.open(cfg); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			key, err := h.nonceKey()
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys = append(keys, key)
+		}
+		if err := h.close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, key := range keys {
+		if len(key) != 32 || !bytes.Equal(key, keys[0]) {
+			t.Errorf("keys of nonces %x, want one", keys)
+		}
 	}
 }
 

@@ -42,13 +42,14 @@ type room struct {
 
 // open listens. The error says which room and what to do.
 func (r *room) open(log *slog.Logger) error {
+	listen, files := r.keys()
 	tlsConfig, err := serverTLS(r.place)
 	if err != nil {
-		return fmt.Errorf("%s.tls: %w", r.room, err)
+		return fmt.Errorf("%s: %w", files, err)
 	}
 	ln, err := listenAt(r.listen.Listen)
 	if err != nil {
-		return fmt.Errorf("%s.listen: %w: is another server running?", r.room, err)
+		return fmt.Errorf("%s: %w: is another server running?", listen, err)
 	}
 	r.ln = ln
 	r.tls.Store(tlsConfig)

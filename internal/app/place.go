@@ -22,10 +22,11 @@ func fixed(a, b *config.Config) string {
 	for _, p := range append(before, after...) {
 		same := func(other place) bool { return p.room == other.room && reflect.DeepEqual(p.listen, other.listen) }
 		if !slices.ContainsFunc(before, same) || !slices.ContainsFunc(after, same) {
+			listen, tls := p.keys()
 			if p.room == roomAgent {
 				return "where the agent publishes (agent.listen, or a publisher's)"
 			}
-			return p.room + ".listen or " + p.room + ".tls"
+			return listen + " or " + tls
 		}
 	}
 	return ""
@@ -40,6 +41,15 @@ type place struct {
 
 // key tells places apart, whatever their TLS.
 func (p place) key() string { return p.room + " " + p.listen.Listen }
+
+// keys are the keys of the file that say where the place listens and with which
+// TLS files.
+func (p place) keys() (listen, tls string) {
+	if p.room == roomExtAuthz {
+		return "gate.ext_authz", "gate.tls"
+	}
+	return p.room + ".listen", p.room + ".tls"
+}
 
 // places are where the rooms of c listen.
 func places(c *config.Config) []place {

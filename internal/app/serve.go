@@ -65,7 +65,7 @@ type house struct {
 	now     func() time.Time
 	metrics *telemetry.Metrics
 	dir     string       // data directory
-	kek     []byte       // nil without an issuer
+	kek     []byte       // nil where nothing is stored
 	engine  store.Engine // nil where nothing is stored, see stores
 	book    *skew.Book   // what is known of issuers' clocks
 	audit   audit
@@ -164,16 +164,14 @@ func (h *house) open(cfg *config.Config) error {
 	if err := openData(h.dir, h.log); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	if cfg.Issuer != nil {
-		kek, err := loadKEK(cfg.Keys.EncryptWith, h.dir, h.getenv)
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrConfig, err)
-		}
-		h.kek = kek
-	}
 	if !stores(cfg) {
 		return nil
 	}
+	kek, err := loadKEK(cfg.Keys.EncryptWith, h.dir, h.getenv)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	h.kek = kek
 	engine, err := embedded.Open(embedded.Config{Dir: filepath.Join(h.dir, storeDir), Log: h.log.With("room", "store")})
 	if errors.Is(err, store.ErrLocked) {
 		return fmt.Errorf("%w; stop the other server, or name another directory with --data", err)
@@ -256,7 +254,7 @@ func (h *house) failure(ctx context.Context) error {
 
 // openAdmin starts administration, if there is an issuer to administer.
 func (h *house) openAdmin(ctx context.Context, g *errgroup.Group) error {
-	if h.kek == nil {
+	if h.shift.Load().issuer == nil {
 		return nil
 	}
 	socket := h.opts.Admin
@@ -327,7 +325,8 @@ func (h *house) readTLS(cfg *config.Config) (map[string]*tls.Config, error) {
 	for _, p := range places(cfg) {
 		c, err := serverTLS(p)
 		if err != nil {
-			return nil, fmt.Errorf("%s.tls: %w", p.room, err)
+			_, files := p.keys()
+			return nil, fmt.Errorf("%s: %w", files, err)
 		}
 		all[p.key()] = c
 	}

@@ -284,8 +284,11 @@ func (s *shift) behind(p place) http.Handler {
 // gate.
 func (s *shift) checks(room string) []check {
 	var all []check
+	if s.house.engine != nil {
+		all = append(all, check{"store", s.house.storeReady})
+	}
 	if s.issuer != nil {
-		all = append(all, check{"store", s.house.storeReady}, check{"keys", s.ring.Ready}, check{"issuer", s.issuer.Ready})
+		all = append(all, check{"keys", s.ring.Ready}, check{"issuer", s.issuer.Ready})
 	}
 	if s.gate != nil {
 		all = append(all, check{"gate", s.gate.Ready})
