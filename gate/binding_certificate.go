@@ -30,10 +30,10 @@ func (g *Gate) certificateHeader() string {
 }
 
 // certificate returns the "x5t#S256" of the certificate that the client of r
-// showed (RFC 8705 section 3.1), empty if it showed none. A header is believed
-// from a trusted proxy only; without one, and from everybody else, it is the
-// certificate of the connection, unless that is a proxy's own that asks about
-// somebody else's request.
+// showed (RFC 8705 section 3.1), empty if it showed none: from a trusted proxy
+// that in the header and no other, from everybody else that of the connection. The
+// certificate that a proxy shows to the gate is its own, and so is that of whoever
+// asks /verify; Envoy tells which one the client showed to it.
 //
 // Neither names nor dates are looked at: whoever ended the TLS connection judged
 // them, or chose not to, and a self-signed certificate proves its key as well
@@ -47,7 +47,7 @@ func (g *Gate) certificate(r *Request) (string, error) {
 		}
 		return sum, nil
 	}
-	if r.Certificate == nil || r.Edge == edgeVerify && g.cfg.Forward != NoForward {
+	if r.Certificate == nil || r.Edge == edgeVerify || r.Edge != EdgeExtAuthz && g.trusts(r.Peer) {
 		return "", nil
 	}
 	return thumbprint(r.Certificate), nil

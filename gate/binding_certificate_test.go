@@ -200,21 +200,51 @@ func TestForwardedCertificates(t *testing.T) {
 	}
 }
 
-// The connection to /verify is the proxy's own: its certificate is not that of
-// the client it asks about.
+// The connection of a proxy is the proxy's own: its certificate is not that of the
+// client it asks about or passes on, or whoever stole a token of the proxy's could
+// use it through that very proxy.
 func TestTheProxysOwnCertificateIsNotTheClients(t *testing.T) {
 	key := newSigner(t, "k1")
 	own := certified(t, newECKey(t), nil)
-	ask := func(g *Gate, path string) string {
-		r := get(path, tokenFor(t, key, own))
-		r.RemoteAddr = trusted
-		r.Header.Set("X-Forwarded-Method", "GET")
-		r.Header.Set("X-Forwarded-Uri", "/mtls/1")
-		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{own.Leaf}}
-		return readProblem(t, do(g.Handler(), r)).Reason
+	raw := tokenFor(t, key, own)
+	accepting := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	upstream := serve(t, accepting)
+	for _, tt := range []struct {
+		name    string
+		forward Forward
+		path    string
+		peer    string
+		reason  string
+	}{
+		{"asked about", Traefik, "/verify", trusted, "binding_missing"},
+		{"asked about by a stranger", NoForward, "/verify", anybody, "binding_missing"},
+		{"passed on", NoForward, "/mtls/1", trusted, "binding_missing"},
+		{"passed on, while it could ask", Nginx, "/mtls/1", trusted, "binding_missing"},
+		{"a client of its own", NoForward, "/mtls/1", anybody, ""},
+	} {
+		g := bindingGate(t, key, func(c *Config) { c.Forward, c.Routes[2].Upstream = tt.forward, upstream.URL })
+		run(t, g)
+		for edge, h := range map[string]http.Handler{"handler": g.Handler(), "middleware": g.Middleware(accepting)} {
+			if edge == "middleware" && tt.path == verifyPath {
+				continue
+			}
+			r := get(tt.path, raw)
+			r.RemoteAddr = tt.peer
+			r.Header.Set("X-Forwarded-Method", "GET")
+			r.Header.Set("X-Forwarded-Uri", "/mtls/1")
+			r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{own.Leaf}}
+			if got := readProblem(t, do(h, r)).Reason; got != tt.reason {
+				t.Errorf("%s, %s: %q, want %q", tt.name, edge, got, tt.reason)
+			}
+		}
 	}
-	if got := ask(bindingGate(t, key, func(c *Config) { c.Forward = Traefik }), "/verify"); got != string(token.BindingMissing) {
-		t.Errorf("reason %q", got)
+	r := presenting("Bearer", raw, "/mtls/1")
+	r.Certificate, r.Peer = own.Certificate[0], trusted
+	for edge, reason := range map[string]string{EdgeGRPC: "binding_missing", EdgeExtAuthz: ""} { // Envoy tells whose the certificate is
+		r.Edge = edge
+		if a := bindingGate(t, key, nil).Judge(context.Background(), r); a.Reason != reason {
+			t.Errorf("%s: %q, want %q", edge, a.Reason, reason)
+		}
 	}
 }
 

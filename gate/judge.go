@@ -29,7 +29,7 @@ type Request struct {
 	Host        string      // the authority the client called, as above
 	Header      http.Header // of the original request, names in canonical form
 	Peer        string      // who sent it, with or without a port: the client, or a proxy that says in X-Forwarded-For who the client is
-	Certificate []byte      // the client's certificate, DER; nil: none
+	Certificate []byte      // of the connection, DER; for EdgeExtAuthz the client's; nil: none
 
 	unrouted bool   // nobody knows the original request: Issuers alone decide
 	bodied   bool   // a body comes with it
