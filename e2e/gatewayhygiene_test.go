@@ -3,14 +3,11 @@ package e2e
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/url"
@@ -124,23 +121,18 @@ func (f *fleet) lies(t *testing.T) {
 // bound to in a header: that is no secret, and only a gateway that saw it used
 // may say so.
 func (f *fleet) certificates(t *testing.T) {
-	key := newKey(t)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(der)
+	shown, sum := selfSigned(t)
+	der := shown.Certificate[0]
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	plain, escaped := base64.StdEncoding.EncodeToString(der), url.PathEscape(string(text))
 	lie := http.Header{
 		"X-Ssl-Client-Cert": {escaped}, "X-Forwarded-Tls-Client-Cert": {plain}, "Client-Cert": {":" + plain + ":"},
-		"X-Forwarded-Client-Cert": {fmt.Sprintf("Hash=%x;Cert=%q", sum, escaped)},
+		"X-Forwarded-Client-Cert": {fmt.Sprintf("Hash=%x;Cert=%q", sha256.Sum256(der), escaped)},
 		"X_ssl_client_cert":       {escaped}, "X_forwarded_tls_client_cert": {plain}, "Client_cert": {":" + plain + ":"},
 	}
 	for _, e := range f.edges {
 		t.Run(e.name, func(t *testing.T) {
-			raw := f.house.token(claims{"cnf": claims{"x5t#S256": base64.RawURLEncoding.EncodeToString(sum[:])}})
+			raw := f.house.token(claims{"cnf": claims{"x5t#S256": sum}})
 			e.ask(t, probe{token: raw, header: lie}).expect(t, http.StatusUnauthorized, "binding_missing")
 		})
 	}

@@ -176,6 +176,7 @@ func TestEveryAdapter(t *testing.T) {
 	t.Run("who calls is the gate's word alone", f.identities)
 	t.Run("lies about the request", f.lies)
 	t.Run("a certificate that was only copied", f.certificates)
+	t.Run("a certificate that was shown", f.shownCertificates)
 	t.Run("preflights", f.preflights)
 	t.Run("WebSocket", f.sockets)
 	t.Run("server-sent events", f.events)

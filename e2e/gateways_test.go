@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"net"
 	"net/url"
 	"os"
@@ -183,7 +184,7 @@ func workFolder(t *testing.T) string {
 }
 
 // startServer runs a server of others until the test ends, and returns its URL
-// once it answers.
+// once it listens.
 func startServer(t *testing.T, address string, cmd *exec.Cmd) string {
 	t.Helper()
 	said := &notes{}
@@ -215,16 +216,25 @@ func startServer(t *testing.T, address string, cmd *exec.Cmd) string {
 			t.Logf("%s said:\n%.4000s", filepath.Base(cmd.Path), said)
 		}
 	})
-	at := (&url.URL{Scheme: "http", Host: address}).String()
-	eventually(t, patience, filepath.Base(cmd.Path)+" answers", func() bool {
+	eventually(t, patience, filepath.Base(cmd.Path)+" listens", func() bool {
 		select {
 		case <-exited:
 			t.Fatalf("%s ends: %s", filepath.Base(cmd.Path), said)
 		default:
 		}
-		return status(at) != 0
+		return listens(address)
 	})
-	return at
+	return (&url.URL{Scheme: "http", Host: address}).String()
+}
+
+// listens reports whether somebody takes connections at address.
+func listens(address string) bool {
+	c, err := (&net.Dialer{Timeout: patience}).DialContext(context.Background(), "tcp", address)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
 }
 
 // notes is what a server says.
