@@ -51,7 +51,7 @@ func (g *Gate) tell(r *Request, o *outcome, f *refusal) {
 }
 
 // record is what the audit log keeps of a decision. What a client chose is cut
-// to a length; the query may hold secrets and is left out.
+// to a length; what may hold secrets is left out.
 func (g *Gate) record(r *Request, o *outcome, f *refusal) Record {
 	rec := Record{
 		Time: o.now, Edge: r.Edge, Method: clip(r.Method), Path: clip(pathOnly(r.Target)), Route: o.route.Path,

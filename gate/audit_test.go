@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -66,6 +67,17 @@ func TestEachDecisionIsRecordedOnce(t *testing.T) {
 			}
 			checkLine(t, got, tt.send)
 		}
+	}
+}
+
+// A fragment comes from a proxy that tells of it, and a token stood in many.
+func TestAFragmentIsNotRecorded(t *testing.T) {
+	var got Record
+	cfg := config(newSigner(t, "k1"))
+	cfg.Hooks.Audit = func(r Record) { got = r }
+	mustNew(t, cfg).Judge(context.Background(), Request{Edge: EdgeExtAuthz, Method: "GET", Target: "/a#access_token=secret"})
+	if got.Path != "/a" {
+		t.Errorf("path %q", got.Path)
 	}
 }
 

@@ -66,8 +66,13 @@ func (cfg Follow) check() error {
 	if cfg.Issuer == "" {
 		add("issuer: required")
 	}
-	if u, err := url.Parse(cfg.URL); err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !token.Loopback(u.Hostname())) {
-		add("url: %q is neither https nor http on a loopback host", cfg.URL)
+	switch u, err := url.Parse(cfg.URL); {
+	case err != nil:
+		add("url: not a URL")
+	case u.Host == "", u.Scheme != "https" && (u.Scheme != "http" || !token.Loopback(u.Hostname())):
+		add("url: %q is neither https nor http on a loopback host", u.Redacted())
+	case u.User != nil:
+		add("url: %q: no user; the client proves itself by secret or key", u.Redacted())
 	}
 	if cfg.ClientID == "" {
 		add("client: required; the feed is for clients with revocations: true")

@@ -228,6 +228,11 @@ func TestFollowNamesEveryWrongField(t *testing.T) {
 	if strings.Contains(err.Error(), "canary") {
 		t.Errorf("the error holds the secret: %v", err)
 	}
+	for _, url := range []string{"http://gate:canary@tokens.example.com/", "https://gate:canary@tokens.example.com/", "https://gate:canary@%zz/"} {
+		if _, err := NewFollower(Follow{Issuer: issuerA, URL: url, ClientID: "gate", Secret: "s"}); err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("with a password in the URL: %v", err)
+		}
+	}
 }
 
 func TestAFeedInTheClearIsOnLoopback(t *testing.T) {

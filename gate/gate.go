@@ -18,8 +18,8 @@
 // A gate keeps no state beside the keys, the early ends it was told of, what was
 // used once, and the rates, all of them bounded. It never guesses: a path that two
 // programs could read differently is refused, and so is every token when nobody
-// knows which ones have ended. Nothing that a client says of itself in a header
-// gets past it.
+// knows which ones have ended. What a client says of itself under a name that only
+// a proxy may write does not get past it.
 package gate
 
 import (

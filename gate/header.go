@@ -133,7 +133,8 @@ func isTokenHeader(name string) bool { return foldsTo(name, "x-token-") }
 
 // isForwardingHeader tells headers that say where a request came from, which
 // path or method it had before, which certificate its sender showed (RFC 9440
-// and Envoy's X-Forwarded-Client-Cert), or which it should be taken for.
+// and Envoy's X-Forwarded-Client-Cert), who its sender is (CGI and Authelia,
+// Kubernetes, oauth2-proxy, Grafana), or what it should be taken for.
 func isForwardingHeader(name string) bool {
 	switch {
 	case name == "":
@@ -141,16 +142,21 @@ func isForwardingHeader(name string) bool {
 	case name[0]|0x20 == 'x':
 		return isExtension(name)
 	}
-	return is(name, "forwarded") || is(name, "client-cert") || is(name, "client-cert-chain") || foldsTo(name, "ssl-client-")
+	for _, whole := range []string{"forwarded", "client-cert", "client-cert-chain", "true-client-ip", "cf-connecting-ip"} {
+		if is(name, whole) {
+			return true
+		}
+	}
+	return foldsTo(name, "ssl-client-") || foldsTo(name, "remote-")
 }
 
 func isExtension(name string) bool {
-	for _, prefix := range []string{"x-token-", "x-forwarded-", "x-original-", "x-ssl-client-", "x-client-cert"} {
+	for _, prefix := range []string{"x-token-", "x-forwarded-", "x-original-", "x-ssl-client-", "x-client-cert", "x-remote-", "x-auth-request-", "x-webauth-"} {
 		if foldsTo(name, prefix) {
 			return true
 		}
 	}
-	for _, whole := range []string{"x-real-ip", "x-rewrite-url", "x-http-method", "x-http-method-override", "x-method-override"} {
+	for _, whole := range []string{"x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-rewrite-url", "x-http-method", "x-http-method-override", "x-method-override"} {
 		if is(name, whole) {
 			return true
 		}

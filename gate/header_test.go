@@ -42,6 +42,7 @@ func TestNoSpellingOfAnIdentityPasses(t *testing.T) {
 	forwarding := []string{
 		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-User", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert",
 		"X-Original-Uri", "X-Original-Method", "Forwarded", "X-Real-Ip", "Client-Cert", "Client-Cert-Chain", "X-Ssl-Client-Cert", "X-Http-Method-Override",
+		"Remote-User", "X-Remote-User", "X-Auth-Request-Email", "X-Webauth-User", "X-Client-Ip", "True-Client-Ip", "X-Rewrite-Url",
 	}
 	key := newSigner(t, "k1")
 	var seen http.Header
@@ -84,7 +85,7 @@ func noMallory(t *testing.T, who string, h http.Header) {
 }
 
 func TestWhatOnlyLooksLikeAnIdentityPasses(t *testing.T) {
-	for _, name := range []string{"X-Tokenizer", "X-Token", "Token-Subject", "X-Forward", "Authorization", "Dpop", "X-Request-Id", "Client-Certificates-Wanted", ""} {
+	for _, name := range []string{"X-Tokenizer", "X-Token", "Token-Subject", "X-Forward", "Authorization", "Dpop", "X-Request-Id", "Client-Certificates-Wanted", "Remote", "X-Remote", "True-Client", ""} {
 		if Reserved(name) || isForwardingHeader(name) {
 			t.Errorf("%q is taken away", name)
 		}

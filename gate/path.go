@@ -73,8 +73,10 @@ func pathOfURI(target string) (string, error) {
 	return cleanPath(pathOnly(target))
 }
 
-// pathOnly cuts off the query.
+// pathOnly cuts off query and fragment, which may hold secrets.
 func pathOnly(target string) string {
-	path, _, _ := strings.Cut(target, "?")
-	return path
+	if i := strings.IndexAny(target, "?#"); i >= 0 {
+		return target[:i]
+	}
+	return target
 }

@@ -14,7 +14,7 @@ const requestedMethod = "Access-Control-Request-Method"
 // It asks whether a page may make a call and makes none: the call itself comes
 // later and needs its token. Whatever could make more of it than that is not a
 // preflight here and needs a token: a body, an upgrade to another protocol, a
-// header that asks for another method. Middleware and proxy also drop the body
+// header that asks for another method or path. Middleware and proxy also drop the body
 // of the answer, which no browser reads, so that a handler that looks at no
 // method gives nothing away.
 func isPreflight(r *Request) bool {
@@ -40,7 +40,7 @@ func isPreflight(r *Request) bool {
 func harmless(name string) bool {
 	switch fold(name) {
 	case "authorization", "proxy-authorization", "cookie", "dpop", "upgrade", "transfer-encoding",
-		"x-http-method", "x-http-method-override", "x-method-override":
+		"x-http-method", "x-http-method-override", "x-method-override", "x-rewrite-url":
 		return false
 	}
 	return true

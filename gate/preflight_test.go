@@ -41,6 +41,7 @@ func TestOnlyAPreflightIsLeftAlone(t *testing.T) {
 		{"with a body of any length", "OPTIONS", "/x", http.Header{"Transfer-Encoding": {"chunked"}}, "not_allowed"},
 		{"that is to become a tunnel", "OPTIONS", "/x", http.Header{"Upgrade": {"websocket"}}, "not_allowed"},
 		{"that is to be taken for another method", "OPTIONS", "/x", http.Header{"X_http.method-Override": {"DELETE"}}, "not_allowed"},
+		{"that is to be taken for another path", "OPTIONS", "/x", http.Header{"X-Rewrite-Url": {"/admin"}}, "not_allowed"},
 		{"GET with its headers", "GET", "/x", nil, "no_token"},
 		{"in small letters", "options", "/x", nil, "not_allowed"},
 	}

@@ -151,7 +151,7 @@ func (g *Gate) badGateway(w http.ResponseWriter, r *http.Request, rt *route, err
 	}
 	f := &refusal{
 		status: http.StatusBadGateway, reason: reasonBadGateway, err: err,
-		title: "the service behind the gate did not answer", detail: "the token is good; try again, or check the route's upstream",
+		title: "the service behind the gate did not answer", detail: "the gate let the request pass; try again, or check the route's upstream",
 	}
 	g.logRefusal(r.Context(), g.requestOf(r, edgeProxy), rt, f)
 	a := g.refused(&outcome{route: rt}, f)
