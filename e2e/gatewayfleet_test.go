@@ -40,7 +40,7 @@ type fleet struct {
 // edge is one adapter as a caller sees it.
 type edge struct {
 	name string
-	URL  string // what callers call, and what a proof of possession names
+	URL  string   // what callers call, and what a proof of possession names
 	gate *process // behind it; nil in the test's own process
 	mute bool     // a refusal that is the service's fault comes as a bare status
 	ask  func(t *testing.T, p probe) answer
