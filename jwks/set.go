@@ -191,7 +191,7 @@ func parseKey(data []byte) ([]token.Key, error) {
 	}
 	var keys []token.Key
 	for _, alg := range algorithms(jwk.Key) {
-		if jwk.Algorithm != "" && jwk.Algorithm != string(alg) {
+		if jwk.Algorithm != "" && token.Named(jwk.Algorithm) != alg {
 			continue
 		}
 		k, err := token.NewKey(jwk.KeyID, alg, jwk.Key)

@@ -81,6 +81,7 @@ func TestAKeyVerifiesWhatItsTypeCurveAndAlgSay(t *testing.T) {
 		{"P-256 without alg", jwk(t, m.p256.Public(), nil), want{token.ES256: 1}},
 		{"P-384 without alg", jwk(t, m.p384.Public(), nil), want{token.ES384: 1}},
 		{"Ed25519 without alg", jwk(t, m.ed.Public(), nil), want{token.EdDSA: 1}},
+		{"Ed25519 by its name of RFC 9864", jwk(t, m.ed.Public(), members{"alg": "Ed25519"}), want{token.EdDSA: 1}},
 		{"RSA without alg verifies both", jwk(t, m.rsa.Public(), nil), want{token.RS256: 1, token.PS256: 1}},
 		{"RSA with alg verifies that one", jwk(t, m.rsa.Public(), members{"alg": "PS256"}), want{token.PS256: 1}},
 		{"use sig", jwk(t, m.p256.Public(), members{"use": "sig"}), want{token.ES256: 1}},
@@ -89,6 +90,9 @@ func TestAKeyVerifiesWhatItsTypeCurveAndAlgSay(t *testing.T) {
 
 		{"alg of another curve", jwk(t, m.p256.Public(), members{"alg": "ES384"}), nil},
 		{"alg of another type", jwk(t, m.p256.Public(), members{"alg": "RS256"}), nil},
+		{"alg Ed25519 of another type", jwk(t, m.p256.Public(), members{"alg": "Ed25519"}), nil},
+		{"alg Ed25519 in small letters", jwk(t, m.ed.Public(), members{"alg": "ed25519"}), nil},
+		{"alg Ed448 on the other curve", jwk(t, m.ed.Public(), members{"alg": "Ed448"}), nil},
 		{"alg for encryption", jwk(t, m.rsa.Public(), members{"alg": "RSA-OAEP"}), nil},
 		{"alg none", jwk(t, m.rsa.Public(), members{"alg": "none"}), nil},
 		{"alg HS256 on a public key", jwk(t, m.rsa.Public(), members{"alg": "HS256"}), nil},

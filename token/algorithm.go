@@ -5,7 +5,8 @@ import (
 )
 
 // Algorithm is a JWS "alg" (RFC 7518 section 3.1, RFC 8037). Only those listed
-// here exist for Longcase.
+// here exist for Longcase. What is read may call EdDSA "Ed25519" (RFC 9864), which
+// it is; nothing is written so.
 type Algorithm string
 
 // The algorithms.
@@ -17,6 +18,15 @@ const (
 	EdDSA Algorithm = "EdDSA" // Ed25519 only
 	HS256 Algorithm = "HS256"
 )
+
+// Named is the algorithm of a name that another wrote, in an "alg" for instance.
+// A name that is not known is returned as it is.
+func Named(name string) Algorithm {
+	if name == "Ed25519" {
+		return EdDSA
+	}
+	return Algorithm(name)
+}
 
 // Key verifies signatures: one key, one algorithm (RFC 8725 section 3.1). The
 // zero Key verifies nothing. Make one with NewKey.

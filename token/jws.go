@@ -48,6 +48,7 @@ func Parse(raw string) (JWS, error) {
 }
 
 // Algorithm is the header's "alg": what the token claims, not what a key allows.
+// Of "Ed25519" it is EdDSA.
 func (j JWS) Algorithm() Algorithm { return j.alg }
 
 // KeyID is the header's "kid", which may be empty.
@@ -148,7 +149,7 @@ func (j *JWS) readParameter(s *scanner, name string) (err error) {
 	case "alg":
 		var alg string
 		alg, err = s.stringOf(name)
-		j.alg = Algorithm(alg)
+		j.alg = Named(alg)
 		if err == nil && alg == "" {
 			err = Refuse(BadAlgorithm, "alg is empty")
 		}

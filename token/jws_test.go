@@ -2,6 +2,7 @@ package token_test
 
 import (
 	"crypto"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -180,6 +181,39 @@ func TestKeyDecidesTheAlgorithm(t *testing.T) {
 		if err := (token.JWS{}).Verify(token.Key{}); !errors.Is(err, token.BadAlgorithm) {
 			t.Errorf("zero token, zero key: %v", err)
 		}
+	}
+}
+
+// RFC 9864 gives EdDSA with this curve a name of its own.
+func TestEd25519IsEdDSA(t *testing.T) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := must(token.NewKey("", token.EdDSA, private.Public()))
+	text := b64(`{"alg":"Ed25519"}`) + "." + b64(`{}`)
+	raw := text + "." + b64(string(ed25519.Sign(private, []byte(text))))
+	j, err := token.Parse(raw)
+	if err != nil || j.Algorithm() != token.EdDSA {
+		t.Fatalf("read as %q: %v", j.Algorithm(), err)
+	}
+	if err := j.Verify(key); err != nil {
+		t.Error(err)
+	}
+	for _, alg := range algorithms() {
+		want := token.BadAlgorithm
+		if alg == token.EdDSA {
+			want = token.BadSignature // of another key
+		}
+		if err := j.Verify(signers()[alg].Key()); !errors.Is(err, want) {
+			t.Errorf("with a key for %s: %v, want %s", alg, err, want)
+		}
+	}
+	for _, other := range []string{"ed25519", "ED25519", "Ed25519 ", "EdDSA25519", "Ed448", "eddsa", "Ed25519ph"} {
+		refused(t, signed(`{"alg":"`+other+`"}`, `{}`), token.BadAlgorithm)
+	}
+	if _, err := token.NewKey("", "Ed25519", private.Public()); err == nil {
+		t.Error("a key has two names for its algorithm")
 	}
 }
 
