@@ -18,13 +18,13 @@ const proofAlgorithms = "ES256 ES384 RS256 PS256 EdDSA"
 
 // possession is what a gate needs to judge proofs of keys.
 type possession struct {
-	base   string // Config.URL without a slash at its end; empty: as the request came
+	base   string // Config.URL without slashes at its end; empty: as the request came
 	nonces dpop.Nonces
 }
 
 func newPossession(cfg Config) (possession, error) {
 	nonces, err := dpop.NewNonces(cfg.NonceKey)
-	return possession{strings.TrimSuffix(cfg.URL, "/"), nonces}, err
+	return possession{strings.TrimRight(cfg.URL, "/"), nonces}, err
 }
 
 // showing is what came with one request beside its token.

@@ -314,6 +314,7 @@ func TestTheURLOfAProof(t *testing.T) {
 		ok                       bool
 	}{
 		{"https://api.test/", "http", "/any/1", "https://api.test/any/1", true},
+		{"https://api.test//", "http", "/any/1", "https://api.test/any/1", true},
 		{"https://api.test/v1", "http", "/any/1", "https://api.test/v1/any/1", true},
 		{"https://api.test/v1", "http", "/any/1", "https://api.test/any/1", false},
 		{"", "http", "/any/1", "http://inside.test/any/1", true},

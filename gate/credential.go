@@ -35,10 +35,16 @@ func authorization(h http.Header) (scheme, raw string, err error) {
 		return "", "", token.Refuse(token.NoToken, "")
 	}
 	raw = strings.TrimLeft(raw, " ")
-	if raw == "" || strings.ContainsAny(raw, " \t,") {
+	if raw == "" || !isOneWord(raw) {
 		return scheme, "", token.Refuse(token.Malformed, "Authorization must be: %s, a space, one token", scheme)
 	}
 	return scheme, raw, nil
+}
+
+// isOneWord asks for each separator by itself, which is faster by far than a set
+// of them for a text as long as a token.
+func isOneWord(s string) bool {
+	return !strings.Contains(s, " ") && !strings.Contains(s, "\t") && !strings.Contains(s, ",")
 }
 
 // fitsScheme refuses a token under the scheme of the other kind: one that is

@@ -73,7 +73,10 @@ type Config struct {
 	StaleAfter      time.Duration // silence after which the feed is stale; default 10 s
 	WhenStale       WhenStale     // default RefuseStale
 
-	URL      string     // what clients call this gate, where another proxy stands in front; for DPoP
+	// URL is what clients call this gate: what proofs of DPoP must be for. Empty: the
+	// Host of each request, which behind another proxy is not what the client called,
+	// and which whoever passes on a proof for another host may choose.
+	URL      string
 	Rates    Rates      // none by default
 	Skew     *skew.Book // what is known of issuers' clocks; default: one of its own
 	NonceKey []byte     // makes DPoP nonces, 32 bytes or more; nodes that share it take each other's; default: random
