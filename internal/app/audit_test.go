@@ -66,14 +66,7 @@ func TestTheAuditLogIsAFileThatWaitsForNobody(t *testing.T) {
 func TestLinesOfTheAuditLogAreWhole(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
 	a := &audit{log: slog.New(slog.DiscardHandler)}
-	turn := func() {
-		f, err := openAudit(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		a.turn(f)
-	}
-	turn()
+	reopen(t, a, path)
 	const writers, each = 8, 200
 	var all sync.WaitGroup
 	for w := range writers {
@@ -81,7 +74,7 @@ func TestLinesOfTheAuditLogAreWhole(t *testing.T) {
 			for i := range each {
 				a.write(gate.Record{TokenID: fmt.Sprint(w, ".", i), Detail: strings.Repeat("\n\"\x00", 1000)})
 				if i%50 == 0 {
-					turn()
+					reopen(t, a, path)
 				}
 			}
 		})
@@ -92,6 +85,16 @@ func TestLinesOfTheAuditLogAreWhole(t *testing.T) {
 	if lines := linesOf(t, path); len(lines) != writers*each || slices.Contains(lines, "") {
 		t.Errorf("%d lines, want %d whole ones", len(lines), writers*each)
 	}
+}
+
+// reopen goes on with path, as a reload does.
+func reopen(t *testing.T, a *audit, path string) {
+	t.Helper()
+	f, err := openAudit(path)
+	if err != nil {
+		t.Error(err)
+	}
+	a.turn(f)
 }
 
 // linesOf are the ids of the records that the file at path holds; "" for a line
@@ -116,11 +119,7 @@ func TestADiskThatIsFullIsToldOnce(t *testing.T) {
 	var log lockedBuffer
 	a := &audit{log: slog.New(slog.NewTextHandler(&log, nil))}
 	for range 2 {
-		f, err := openAudit("/dev/full")
-		if err != nil {
-			t.Fatal(err)
-		}
-		a.turn(f)
+		reopen(t, a, "/dev/full")
 		for range 3 {
 			a.write(gate.Record{})
 		}
@@ -136,20 +135,13 @@ func TestADiskThatIsFullIsToldOnce(t *testing.T) {
 func TestALineThatWasCutSpoilsNoOther(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
 	a := &audit{log: slog.New(slog.DiscardHandler)}
-	turn := func() {
-		f, err := openAudit(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		a.turn(f)
-	}
-	turn()
+	reopen(t, a, path)
 	defer a.turn(nil)
 	a.write(gate.Record{TokenID: "1"})
 	filled(t, path, 10, func() { a.write(gate.Record{TokenID: "cut"}) })
 	a.write(gate.Record{TokenID: "2"})
 	filled(t, path, 10, func() { a.write(gate.Record{TokenID: "cut"}) })
-	turn() // by a reload or a restart
+	reopen(t, a, path) // by a reload or a restart
 	a.write(gate.Record{TokenID: "3"})
 	a.write(gate.Record{TokenID: "4"})
 	if got := strings.Join(linesOf(t, path), " "); got != "1  2  3 4" {

@@ -7,7 +7,7 @@ import (
 )
 
 // clockLine is what readyz tells of one issuer's clocks, or of this host's.
-// Seconds are rounded to a tenth.
+// The seconds of issuers are rounded to a tenth.
 type clockLine struct {
 	Issuer string      `json:"issuer"`
 	Low    float64     `json:"ahead_at_least"` // of this host; negative: behind

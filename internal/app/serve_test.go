@@ -102,16 +102,26 @@ func TestRenewedCertificateIsServedAfterReload(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "longcase.yaml")
 	first := writeCertificate(t, dir)
-	write(t, file, "console: {listen: 127.0.0.1:0, tls: {certificate: tls.crt, key: tls.key}}\n", 0o600)
+	write(t, file, "console: {listen: 127.0.0.1:0, tls: {certificate: tls.crt, key: tls.key}}\n"+
+		"gate: {listen: 127.0.0.1:0, ext_authz: 127.0.0.1:0, tls: {certificate: tls.crt, key: tls.key}, accept: [{issuer: https://i.test, audience: https://b.example, jwks: {file: keys.jwks}}]}\n", 0o600)
+	signedFor(t, dir, "https://i.test", "https://b.example")
 	s := start(t, file)
 	defer s.stop(t)
-	if got := s.serial(t); got != first {
-		t.Fatalf("serves certificate %s, want %s", got, first)
+	listeners := regexp.MustCompile(`listening (\S+) \S+://(\S+)`).FindAllStringSubmatch(s.log.String(), -1)
+	if len(listeners) != 3 {
+		t.Fatalf("listens at %v, want gate, ext_authz and console", listeners)
+	}
+	for _, l := range listeners {
+		if got := serial(t, l[2]); got != first {
+			t.Fatalf("%s serves certificate %s, want %s", l[1], got, first)
+		}
 	}
 	second := writeCertificate(t, dir)
 	s.hangup(t, "msg=reloaded")
-	if got := s.serial(t); got != second {
-		t.Errorf("after the reload: certificate %s, want the renewed %s", got, second)
+	for _, l := range listeners {
+		if got := serial(t, l[2]); got != second {
+			t.Errorf("%s after the reload: certificate %s, want the renewed %s", l[1], got, second)
+		}
 	}
 }
 
@@ -296,10 +306,10 @@ func (s *server) get(t *testing.T, path string) string {
 	return readAll(t, resp)
 }
 
-// serial is the serial number of the certificate that is served.
-func (s *server) serial(t *testing.T) string {
+// serial is the serial number of the certificate that is served at an address.
+func serial(t *testing.T, address string) string {
 	t.Helper()
-	conn, err := tls.Dial("tcp", strings.TrimPrefix(s.url, "https://"), &tls.Config{InsecureSkipVerify: true}) // its name does not matter here
+	conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}) // its name does not matter here
 	if err != nil {
 		t.Fatal(err)
 	}
