@@ -28,11 +28,11 @@ func (g *Gate) serveProxy(w http.ResponseWriter, r *http.Request) {
 		writeRefusal(w, r, &a)
 		return
 	}
-	r = admitted(r, &a)
 	if a.Nonce != "" {
-		r = r.WithContext(context.WithValue(r.Context(), nonceKey{}, a.Nonce))
+		ctx := context.WithValue(r.Context(), nonceKey{}, a.Nonce)
+		r = r.WithContext(ctx)
 	}
-	a.route.proxy.ServeHTTP(answering(w, &a), r)
+	a.route.proxy.ServeHTTP(answering(w, &a), admitted(r, &a))
 }
 
 // nonceKey is where the answer's DPoP-Nonce waits for it: ReverseProxy writes

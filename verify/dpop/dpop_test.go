@@ -32,7 +32,7 @@ func TestProofsOfEveryAlgorithmPass(t *testing.T) {
 // RFC 9864: what most libraries send for these keys by now.
 func TestEd25519IsEdDSA(t *testing.T) {
 	h := newHolder(t, token.EdDSA)
-	head := h.header().with(members{"alg": "Ed25519", "jwk": members(h.jwk).with(members{"alg": "Ed25519"})})
+	head := h.header().with(members{"alg": "Ed25519", "jwk": h.jwk.with(members{"alg": "Ed25519"})})
 	p, err := Check([]string{h.prove(t, head.json(t), good().json(t))}, want(), start)
 	if err != nil || p.JKT != h.thumbprint(t) {
 		t.Errorf("%+v, %v", p, err)
@@ -41,7 +41,7 @@ func TestEd25519IsEdDSA(t *testing.T) {
 	for name, head := range map[string]members{
 		"a key of another type":            h.header().with(members{"alg": "Ed25519", "jwk": other.jwk}),
 		"a name that is nearly that":       h.header().with(members{"alg": "ed25519"}),
-		"a key that is for something else": h.header().with(members{"alg": "Ed25519", "jwk": members(h.jwk).with(members{"alg": "Ed448"})}),
+		"a key that is for something else": h.header().with(members{"alg": "Ed25519", "jwk": h.jwk.with(members{"alg": "Ed448"})}),
 	} {
 		if _, err := Check([]string{h.prove(t, head.json(t), good().json(t))}, want(), start); !errors.Is(err, ErrInvalidProof) {
 			t.Errorf("%s: %v", name, err)
