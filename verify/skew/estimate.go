@@ -95,33 +95,35 @@ func (is *issuer) clocks(at time.Duration) (found []Clock, headers int) {
 	}
 	dated := len(found)
 	for _, name := range slices.Sorted(maps.Keys(is.nodes)) {
-		if c, ok := is.nodes[name].clock(at); ok {
+		if c, times := is.nodes[name].clock(at); times > 0 {
 			c.Node = name
-			found = settle(found, dated, c)
+			found = settle(found, dated, c, times > 1)
 		}
 	}
-	if c, ok := is.tokens.clock(at); ok {
-		found = settle(found, dated, c)
+	if c, times := is.tokens.clock(at); times > 0 {
+		found = settle(found, dated, c, false)
 	}
 	slices.SortStableFunc(found, func(a, b Clock) int { return cmp.Compare(b.Skew().Abs(), a.Skew().Abs()) })
 	return found, headers
 }
 
-// clock is what the tokens of a window say. The best was minted within the
-// second that iat names, and most likely was fresh. That a clock is behind, or
-// agrees, only many of them say: late tokens look the same, but do not agree.
-func (w *window) clock(at time.Duration) (Clock, bool) {
-	ahead, near := w.best(at)
-	if near == 0 || ahead <= 0 && near < enough {
-		return Clock{}, false
+// clock is what the tokens of a window say, and in how many slots they do; zero:
+// nothing. The best was minted within the second that iat names, and most likely
+// was fresh. That a clock is behind, or agrees, only many of them say: late tokens
+// look the same, but do not agree.
+func (w *window) clock(at time.Duration) (c Clock, times int) {
+	ahead, near, times := w.best(at)
+	if ahead <= 0 && near < enough {
+		return Clock{}, 0
 	}
-	return Clock{Low: ahead, High: ahead + time.Second, Tokens: near}, true
+	return Clock{Low: ahead, High: ahead + time.Second, Tokens: near}, times
 }
 
 // settle joins a clock of tokens with the one of Date headers that it can be, of
 // which the first so many found are. Without one it is kept apart if it is ahead
-// of them all, or if many tokens of an instance agree; else its tokens came late.
-func settle(found []Clock, dated int, c Clock) []Clock {
+// of them all, or if many tokens of an instance agree for a while; else its tokens
+// came late, all at once perhaps.
+func settle(found []Clock, dated int, c Clock, agree bool) []Clock {
 	ahead := true
 	for i := range found[:dated] {
 		d := &found[i]
@@ -136,7 +138,7 @@ func settle(found []Clock, dated int, c Clock) []Clock {
 		d.Low, d.Node, d.Tokens = max(d.Low, c.Low), cmp.Or(d.Node, c.Node), d.Tokens+c.Tokens
 		return found
 	}
-	if ahead || c.Node != "" && c.Tokens >= enough {
+	if ahead || agree && c.Tokens >= enough {
 		return append(found, c)
 	}
 	return found

@@ -9,8 +9,10 @@ import (
 	"github.com/longcase/longcase/token"
 )
 
-// agree is how near clocks are that agree: the likely error of an estimate.
-const agree = time.Second
+const (
+	agree = time.Second // how near clocks are that agree: the likely error of an estimate
+	tenth = 100 * time.Millisecond
+)
 
 // Sentence says what is known of an issuer's clocks, for a refusal: "the clock
 // of at least one instance of the issuer is 20.4 to 21.2 s ahead of this host (4
@@ -39,7 +41,7 @@ func (b *Book) sentence(issuer string, at token.Instant) string {
 // known.
 func (b *Book) unknown(at token.Instant) string {
 	host, known := b.hostNow(at)
-	if !known || host.Unsynchronised || host.within(agree) {
+	if !known || !host.wrong() {
 		return ""
 	}
 	return host.says() + ": check NTP here"
@@ -68,14 +70,19 @@ func (c Clock) other() string {
 func (c Clock) distance() string {
 	low, high, where := c.Low, c.High, "ahead of"
 	switch {
-	case c.Skew().Abs() <= agree:
-		return "agrees with this host within " + upTo(max(low.Abs(), high.Abs()))
+	case c.likely() && low < tenth:
+		return "is not behind this host"
 	case c.likely():
 		return "is at least " + seconds(low) + " ahead of this host"
+	case c.Skew().Abs() <= agree:
+		return "agrees with this host within " + upTo(max(low.Abs(), high.Abs()))
 	case c.Skew() < 0:
 		low, high, where = -high, -low, "behind"
 	}
-	return fmt.Sprintf("is %s to %s %s this host", strings.TrimSuffix(seconds(max(low, 0)), " s"), seconds(high), where)
+	if from, to := seconds(max(low, 0)), seconds(high); from != to {
+		return fmt.Sprintf("is %s to %s %s this host", strings.TrimSuffix(from, " s"), to, where)
+	}
+	return fmt.Sprintf("is %s %s this host", seconds(high), where)
 }
 
 // likely reports that only a few tokens prove that the clock is ahead.
@@ -88,7 +95,7 @@ func (c Clock) witnesses() string {
 		return " (" + count(c.Dates, "Date header") + ")"
 	case c.Dates > 0:
 		return " (" + count(c.Tokens, "token") + "; Date header agrees)"
-	case c.High < 0:
+	case c.Skew() < -agree:
 		return " (" + count(c.Tokens, "token") + ", unless all were first shown that late)"
 	}
 	return " (" + count(c.Tokens, "token") + ")"
@@ -110,14 +117,20 @@ func remedy(c Clock, host Host, known bool) string {
 		said = "; " + host.says()
 	}
 	switch {
-	case !apart && (!known || host.Unsynchronised || host.within(agree)):
+	case !apart && !(known && host.wrong()):
 		return said
-	case !known, host.within(max(agree, skew.Abs()/4)):
+	case !known, !host.wrong() && host.within(max(agree, skew.Abs()/4)):
 		return said + ": check NTP there"
-	case host.Unsynchronised && apart, (skew + host.Offset).Abs() > agree+host.Bound:
-		return said + ": check NTP there and here"
+	case host.wrong() && (skew+host.Offset).Abs() <= agree+host.Bound:
+		return said + ": check NTP here" // it alone explains the distance
 	}
-	return said + ": check NTP here" // it alone explains the distance
+	return said + ": check NTP there and here"
+}
+
+// wrong reports whether this host's clock is wrong for certain. One whose offset
+// is only vaguely known may be right.
+func (h Host) wrong() bool {
+	return !h.Unsynchronised && h.Offset.Abs() > h.Bound && !h.within(agree)
 }
 
 // within reports whether this host's clock is right for certain, to limit.
@@ -140,12 +153,11 @@ func (h Host) says() string {
 
 // upTo writes d rounded up to a tenth.
 func upTo(d time.Duration) string {
-	const tenth = 100 * time.Millisecond
 	return seconds(max((d + tenth - 1).Truncate(tenth), tenth))
 }
 
 // seconds writes d as "21 s" or "0.4 s".
 func seconds(d time.Duration) string {
-	s := d.Round(100 * time.Millisecond).Seconds()
+	s := d.Round(tenth).Seconds()
 	return strconv.FormatFloat(s, 'f', -1, 64) + " s"
 }

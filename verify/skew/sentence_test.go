@@ -35,6 +35,18 @@ func TestSentence(t *testing.T) {
 			"the clock of at least one instance of the issuer is at least 20.8 s ahead of this host (1 token): check NTP there",
 		},
 		{
+			"few tokens prove no more than they say", []func(*world){tokens(machine{ahead: 900 * ms}, 2)},
+			"the clock of at least one instance of the issuer is at least 0.5 s ahead of this host (2 tokens)",
+		},
+		{
+			"one that says hardly anything", []func(*world){func(w *world) { w.fresh(machine{ahead: time.Second}, 950*ms) }},
+			"the clock of at least one instance of the issuer is not behind this host (1 token)",
+		},
+		{
+			"many tokens that agree", []func(*world){tokens(machine{ahead: -400 * ms}, 20)},
+			"the clock of at least one instance of the issuer agrees with this host within 0.8 s (10 tokens)",
+		},
+		{
 			"four tokens and a Date, NTP known", []func(*world){tokens(fast, 4), poll(fast), right},
 			"the clock of at least one instance of the issuer is 20.9 to 22 s ahead of this host (4 tokens; Date header agrees); this host agrees with NTP within 0.1 s: check NTP there",
 		},
@@ -85,6 +97,19 @@ func TestSentence(t *testing.T) {
 		{
 			"both agree, whatever keeps them", []func(*world){poll(good), host(Host{Unsynchronised: true, Source: "kernel"})},
 			"the clock of the issuer agrees with this host within 1 s (1 Date header); this host's own clock is not synchronised (kernel)",
+		},
+		{
+			"both agree, and this host's state is vague", []func(*world){poll(good), vague},
+			"the clock of the issuer agrees with this host within 1 s (1 Date header); this host agrees with NTP within 8 s",
+		},
+		{
+			"a small distance, and this host's state is vague", []func(*world){poll(machine{ahead: 2 * time.Second}), vague},
+			"the clock of the issuer is 1.9 to 3 s ahead of this host (1 Date header); this host agrees with NTP within 8 s: check NTP there and here",
+		},
+		{"nothing is known of the issuer's, and this host's state is vague", []func(*world){vague}, ""},
+		{
+			"far apart, and this host is wrong too", []func(*world){poll(machine{ahead: 250 * time.Second}), behind},
+			"the clock of the issuer is 249.9 to 251 s ahead of this host (1 Date header); this host's own clock is 20.9 s behind NTP (chrony): check NTP there and here",
 		},
 		{"nothing is known of either", []func(*world){host(Host{Unsynchronised: true, Source: "kernel"})}, ""},
 		{

@@ -39,11 +39,12 @@ const (
 	maxIssuers = 1024
 	maxNodes   = 64 // of one issuer
 
-	leeway  = time.Minute            // how long after its end a token may still be accepted
-	longest = 31 * 24 * time.Hour    // what lives longer is not remembered and does not count
-	stepped = 250 * time.Millisecond // how far this host's two clocks may part
-	idle    = 3 * time.Hour          // an issuer of whom nothing was heard makes room
-	forPost = 10 * time.Minute       // an nbf without iat that is further ahead is for later
+	late     = 6 * time.Minute            // so long after its end a token still counts: a clock may be 5 minutes behind
+	longest  = 31 * 24 * time.Hour        // what lives longer is not remembered and does not count
+	farthest = 100 * 365 * 24 * time.Hour // a Date that is further away is of no clock
+	stepped  = 250 * time.Millisecond     // how far this host's two clocks may part
+	idle     = 3 * time.Hour              // an issuer of whom nothing was heard makes room
+	forPost  = 10 * time.Minute           // an nbf without iat that is further ahead is for later
 )
 
 // Host is the state of this host's own clock.
@@ -84,20 +85,15 @@ type issuer struct {
 }
 
 // Token takes a token whose signature held, at the instant it came. A token
-// that was seen before says nothing, nor does one without exp. Where iat is
+// that was seen before says nothing, nor does one that has been over for so long
+// that it may have been seen and forgotten, or one without exp. Where iat is
 // absent, nbf counts if it is 10 minutes ahead at most.
 func (b *Book) Token(c *token.Claims, now time.Time) { b.token(c, b.instant(now)) }
 
 func (b *Book) token(c *token.Claims, at token.Instant) {
-	stamp := c.IssuedAt
-	if stamp.IsZero() {
-		stamp = c.NotBefore
-	}
-	if stamp.IsZero() || c.Expires.IsZero() || c.IssuedAt.IsZero() && stamp.Sub(at.Wall) > forPost {
-		return
-	}
-	left := max(c.Expires.Sub(at.Wall), c.Expires.Sub(stamp), 0)
-	if left > longest {
+	stamp, ok := stampOf(c, at.Wall)
+	left := c.Expires.Add(late).Sub(at.Wall)
+	if !ok || left <= 0 || left > longest {
 		return
 	}
 	is := b.issuer(c.Issuer, at, true)
@@ -108,9 +104,22 @@ func (b *Book) token(c *token.Claims, at token.Instant) {
 	is.mu.Lock()
 	defer is.mu.Unlock()
 	is.heard = at.Mono
-	if is.seen.first(key, at.Mono+left+leeway, at.Mono) {
-		is.windowOf(node(c.ID), at.Mono).add(stamp.Sub(at.Wall), at.Mono)
+	if is.seen.first(key, at.Mono+left, at.Mono) {
+		is.windowOf(string(token.IssuedBy(c.ID)), at.Mono).add(stamp.Sub(at.Wall), at.Mono)
 	}
+}
+
+// stampOf is what a token says of its issuer's clock, false if that is nothing.
+func stampOf(c *token.Claims, now time.Time) (time.Time, bool) {
+	stamp := c.IssuedAt
+	if stamp.IsZero() {
+		stamp = c.NotBefore
+		if stamp.IsZero() || stamp.Sub(now) > forPost {
+			return stamp, false
+		}
+	}
+	life := c.Expires.Sub(stamp)
+	return stamp, !c.Expires.IsZero() && life >= 0 && life <= longest
 }
 
 // key names a token: by its jti, or by all of its signed content.
@@ -129,8 +138,9 @@ func (b *Book) Date(issuer string, sent, received, date time.Time) {
 
 func (b *Book) date(issuer string, sent, received token.Instant, date time.Time) {
 	wall, mono := received.Wall.Sub(sent.Wall), received.Mono-sent.Mono
-	if mono < 0 || (wall-mono).Abs() > stepped {
-		return // this host's clock was set meanwhile
+	low := date.Sub(received.Wall)
+	if mono < 0 || (wall-mono).Abs() > stepped || low.Abs() > farthest {
+		return // this host's clock was set meanwhile, or there is none on the other side
 	}
 	is := b.issuer(issuer, received, true)
 	if is == nil {
@@ -140,7 +150,7 @@ func (b *Book) date(issuer string, sent, received token.Instant, date time.Time)
 	defer is.mu.Unlock()
 	is.heard = received.Mono
 	is.dates.add(sample{
-		span: span{date.Sub(received.Wall), date.Add(time.Second).Sub(sent.Wall)},
+		span: span{low, date.Add(time.Second).Sub(sent.Wall)},
 		at:   received.Mono,
 	})
 }
@@ -286,20 +296,4 @@ func (is *issuer) windowOf(node string, at time.Duration) *window {
 	w := &window{}
 	is.nodes[node] = w
 	return w
-}
-
-// node is the name of the instance that a token of Longcase's own issuer carries
-// in its jti: lc.NODE.RANDOM, where NODE is 8 characters of base32. Empty: none.
-func node(jti string) string {
-	const prefix, size = "lc.", 8
-	if len(jti) <= len(prefix)+size+1 || jti[:len(prefix)] != prefix || jti[len(prefix)+size] != '.' {
-		return ""
-	}
-	name := jti[len(prefix) : len(prefix)+size]
-	for _, c := range []byte(name) {
-		if (c < 'a' || c > 'z') && (c < '2' || c > '7') {
-			return ""
-		}
-	}
-	return name
 }

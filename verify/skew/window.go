@@ -56,24 +56,27 @@ func (s *bests) add(ahead time.Duration) {
 }
 
 // best is the most that a token of the window was ahead, and how many say so:
-// those near it, of each slot the best ten at most.
-func (w *window) best(at time.Duration) (ahead time.Duration, near int) {
+// those near it, of each slot the best ten at most; and in how many slots.
+func (w *window) best(at time.Duration) (ahead time.Duration, near, times int) {
 	for i := range w.slots {
 		if s := &w.slots[i]; w.counts(s, at) && (near == 0 || s.ahead[0] > ahead) {
 			ahead, near = s.ahead[0], 1
 		}
 	}
 	if near == 0 {
-		return 0, 0
+		return 0, 0, 0
 	}
 	near = 0
 	for i := range w.slots {
-		s := &w.slots[i]
+		s, before := &w.slots[i], near
 		for j := 0; w.counts(s, at) && j < s.count && s.ahead[j] > ahead-fresh; j++ {
 			near++
 		}
+		if near > before {
+			times++
+		}
 	}
-	return ahead, near
+	return ahead, near, times
 }
 
 func (w *window) counts(s *bests, at time.Duration) bool {
@@ -82,6 +85,6 @@ func (w *window) counts(s *bests, at time.Duration) bool {
 }
 
 func (w *window) empty(at time.Duration) bool {
-	_, near := w.best(at)
+	_, near, _ := w.best(at)
 	return near == 0
 }
