@@ -190,7 +190,7 @@ func (s *shift) clientOf(id string, secret, key config.Secret, audience string) 
 func ownFeed(is *issuer.Issuer) gate.Feed {
 	return func(ctx context.Context, apply func(gate.Event), live func()) error {
 		return is.Revocations(ctx, func(r store.Revocation) {
-			apply(gate.Event{Kind: gate.EventKind(r.Kind), Value: r.Value, Before: r.Before, End: r.End})
+			apply(gate.Event{Kind: r.Kind, Value: r.Value, Before: r.Before, End: r.End})
 		}, live)
 	}
 }
