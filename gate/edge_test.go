@@ -48,6 +48,31 @@ func TestMiddlewareHandsOverTheClaims(t *testing.T) {
 	}
 }
 
+// What a handler writes into its claims, the next request is not judged by.
+func TestClaimsBelongToWhoeverAsksForThem(t *testing.T) {
+	key := newSigner(t, "k1")
+	g := mustNew(t, config(key))
+	raw := sign(t, key, good())
+	var seen []token.Claims
+	h := g.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		c, _ := FromContext(r.Context())
+		c.Audience[0] = mail
+		clear(c.Raw)
+		again, _ := FromContext(r.Context())
+		seen = append(seen, again)
+	}))
+	for range 3 {
+		if resp := do(h, get("/x", raw)); resp.StatusCode != 200 {
+			t.Fatalf("%d %s", resp.StatusCode, resp.Header.Get("X-Token-Reason"))
+		}
+	}
+	for i, c := range seen {
+		if c.Audience[0] != orders || !strings.HasPrefix(string(c.Raw), "{") {
+			t.Errorf("request %d: aud %q, %q", i, c.Audience, c.Raw)
+		}
+	}
+}
+
 // RFC 9700 section 4.3: a token in a URL was already seen by others.
 func TestATokenInTheQueryIsIgnored(t *testing.T) {
 	raw := sign(t, newSigner(t, "k1"), good())

@@ -29,6 +29,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -234,11 +235,14 @@ func (g *Gate) ended(kid string, c *token.Claims, now time.Time) error {
 
 type contextKey struct{}
 
-// FromContext returns the claims of the token that Middleware accepted.
+// FromContext returns the claims of the token that Middleware accepted. They are
+// the caller's own: verify goes on judging by those it keeps.
 func FromContext(ctx context.Context) (token.Claims, bool) {
 	c, ok := ctx.Value(contextKey{}).(*token.Claims)
 	if !ok {
 		return token.Claims{}, false
 	}
-	return *c, true
+	own := *c
+	own.Audience, own.Raw = slices.Clone(c.Audience), slices.Clone(c.Raw)
+	return own, true
 }

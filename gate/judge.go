@@ -40,7 +40,7 @@ type Request struct {
 // edge.
 type Answer struct {
 	Allowed bool
-	Claims  *token.Claims // of an accepted token; nil for a preflight that is left alone
+	Claims  *token.Claims // of an accepted token, not to be written to; nil for a preflight that is left alone
 	Reason  string        // empty: allowed
 	Detail  string
 	Status  int // of HTTP
