@@ -9,43 +9,34 @@ import (
 	"time"
 )
 
-// exchange is when one request was on its way. Its clock reads enclose the
-// instant at which the server wrote its Date, as closely as this side can tell:
-// from when the connection was there, before a byte was sent, to when the first
-// byte had come.
-type exchange struct {
+// departure is when one request began to be on its way. Whatever the server writes
+// into its Date it writes later: the connection is there, and no byte was sent. It
+// does so before its whole header has come, which is when the client returns; the
+// first byte says nothing, for it may be of an answer before the answer.
+type departure struct {
 	now func() time.Time
 
-	mu             sync.Mutex
-	sent, received time.Time
+	mu sync.Mutex
+	at time.Time
 }
 
-// trace returns a context that notes the exchange's instants. A transport that
-// tells nothing has the whole call's.
-func (x *exchange) trace(ctx context.Context) context.Context {
-	x.sent = x.now()
+// trace returns a context that notes the departure. A transport that tells
+// nothing has that of the call.
+func (d *departure) trace(ctx context.Context) context.Context {
+	d.at = d.now()
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { // again, if the request is repeated on another one
-			x.mu.Lock()
-			defer x.mu.Unlock()
-			x.sent, x.received = x.now(), time.Time{}
-		},
-		GotFirstResponseByte: func() {
-			x.mu.Lock()
-			defer x.mu.Unlock()
-			x.received = x.now()
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.at = d.now()
 		},
 	})
 }
 
-// between returns the instants of the answer that was just got.
-func (x *exchange) between() (sent, received time.Time) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.received.IsZero() {
-		x.received = x.now()
-	}
-	return x.sent, x.received
+func (d *departure) time() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.at
 }
 
 // tellDate passes on the Date of an answer that comes from its server itself. It

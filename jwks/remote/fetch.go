@@ -136,18 +136,18 @@ func (f *fetcher) metadata(ctx context.Context, url string) (string, error) {
 func (f *fetcher) read(ctx context.Context, url string) ([]byte, http.Header, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	seen := exchange{now: f.now}
-	req, err := http.NewRequestWithContext(seen.trace(ctx), http.MethodGet, url, nil)
+	left := departure{now: f.now}
+	req, err := http.NewRequestWithContext(left.trace(ctx), http.MethodGet, url, nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("remote: %w", err)
 	}
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
 	resp, err := f.client.Do(req)
+	received := f.now()
 	if err != nil {
 		return nil, nil, fmt.Errorf("remote: %w", err)
 	}
 	defer resp.Body.Close()
-	sent, received := seen.between()
 	if err := acceptable(resp); err != nil {
 		return nil, nil, fmt.Errorf("remote: %s: %w", url, err)
 	}
@@ -158,7 +158,7 @@ func (f *fetcher) read(ctx context.Context, url string) ([]byte, http.Header, er
 	if len(body) > jwks.MaxSize {
 		return nil, nil, fmt.Errorf("remote: %s: the answer has more than %d bytes", url, jwks.MaxSize)
 	}
-	f.tellDate(resp.Header, sent, received)
+	f.tellDate(resp.Header, left.time(), received)
 	return body, resp.Header, nil
 }
 
