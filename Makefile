@@ -43,6 +43,7 @@ bench: build ## speed and memory beside the peers', as ratios
 	cd bench && $(GO) run ./cmd/bench-verify
 	cd bench && $(GO) run ./cmd/bench-remote
 	cd bench && $(GO) run ./cmd/bench-gateway -binary ../bin/longcase
+	cd bench && $(GO) run ./cmd/bench-gateway -binary ../bin/longcase -algorithm RS256 -only-go -distinct 0
 	cd bench && $(GO) run ./cmd/bench-store
 	cd bench && $(GO) run ./cmd/bench-issuer -binary ../bin/longcase
 	cd bench && $(GO) run ./cmd/bench-fresh

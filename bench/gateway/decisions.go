@@ -26,7 +26,7 @@ type decision struct {
 // decisions asks one longcase directly, as gateways do: /verify over connections
 // that stay open, ext_authz over one of HTTP/2.
 func (s *stage) decisions(out io.Writer, m *mint) error {
-	p := place{Upstream: s.upstream, Dir: s.dir, Issuer: issuer, Audience: audience, Keys: s.keys}
+	p := place{Upstream: s.upstream, Dir: s.dir, Issuer: issuer, Audience: audience, Keys: s.keys, Algorithm: s.cfg.Algorithm}
 	proc, err := s.verifier(&p, "grpc")
 	if err != nil {
 		return err

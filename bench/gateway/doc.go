@@ -12,6 +12,6 @@
 // each token, that one's time is shown beside it and added. The load and the
 // upstream are processes of their own and are not counted.
 //
-// Tokens are ES256 and about 600 bytes. "cached" sends fifty tokens in turn,
+// Tokens are ES256, or RS256 if asked for, and about 600 bytes or more. "cached" sends fifty tokens in turn,
 // "uncached" another one with each request, never one twice.
 package gateway

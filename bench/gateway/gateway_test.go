@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/longcase/longcase/token"
 )
 
 // TestMain lets the test's own binary be the servers that the benchmark brings.
@@ -33,7 +35,7 @@ func config(t *testing.T) Config {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return Config{Longcase: binary, Self: []string{self, "-be"}, Rounds: 1, Requests: 2 * hot, OnlyGo: true, Distinct: 8 * hot}
+	return Config{Longcase: binary, Self: []string{self, "-be"}, Rounds: 1, Requests: 2 * hot, OnlyGo: true, Distinct: 8 * hot, Algorithm: token.ES256}
 }
 
 // The lanes that need nothing but Go start, pass good tokens, refuse bad ones
@@ -59,7 +61,7 @@ func TestLanesAnswerRightly(t *testing.T) {
 // The control: a lane that lets everything through where it says that it checks
 // is found out.
 func TestALaneThatChecksNothingIsFoundOut(t *testing.T) {
-	s, m, end, err := raise(Config{Self: config(t).Self})
+	s, m, end, err := raise(Config{Self: config(t).Self, Algorithm: token.ES256})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +93,7 @@ func TestMissingServersSayWhatToInstall(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	p := place{Dir: t.TempDir(), Front: "127.0.0.1:1", Gate: "127.0.0.1:2", ExtAuthz: "127.0.0.1:3", Upstream: "127.0.0.1:4", Issuer: issuer, Audience: audience}
+	p := place{Dir: t.TempDir(), Front: "127.0.0.1:1", Gate: "127.0.0.1:2", ExtAuthz: "127.0.0.1:3", Upstream: "127.0.0.1:4", Issuer: issuer, Audience: audience, Algorithm: token.ES256}
 	for _, k := range others() {
 		p.Filter = k.filter
 		for _, name := range []string{"longcase.yaml", "haproxy.cfg", "nginx.conf", "Caddyfile", "envoy.yaml"} {

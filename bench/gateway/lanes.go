@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"text/template"
+
+	"github.com/longcase/longcase/token"
 )
 
 // kind is a gateway to measure.
@@ -29,7 +31,7 @@ const measure = "bare Go ReverseProxy"
 func ours() []kind {
 	return []kind{
 		{name: measure, cached: true, plain: true, role: Bare},
-		{name: "Go + ES256 check alone", role: Crypto},
+		{name: "Go + signature check alone", role: Crypto},
 		{name: "Go + golang-jwt", role: GolangJWT},
 		{name: "Go + golang-jwt + cache", cached: true, role: Cached},
 		{name: "longcase proxy, uncached", server: "longcase"},
@@ -81,6 +83,7 @@ type place struct {
 	Dir, Front, Gate, ExtAuthz, Upstream string
 	Issuer, Audience, Keys, PEM          string
 	Forward, Filter                      string
+	Algorithm                            token.Algorithm
 }
 
 // stage is what all lanes of a run share.
@@ -123,7 +126,7 @@ func (s *stage) open(k kind) (*lane, error) {
 	if l.address, err = freeAddress(); err != nil {
 		return nil, err
 	}
-	p := place{Dir: dir, Front: l.address, Upstream: s.upstream, Issuer: issuer, Audience: audience, Keys: s.keys, PEM: s.pem, Filter: k.filter}
+	p := place{Dir: dir, Front: l.address, Upstream: s.upstream, Issuer: issuer, Audience: audience, Keys: s.keys, PEM: s.pem, Filter: k.filter, Algorithm: s.cfg.Algorithm}
 	if k.forward != "" {
 		if l.verifier, err = s.verifier(&p, k.forward); err != nil {
 			return nil, err

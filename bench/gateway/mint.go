@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -26,13 +28,24 @@ const (
 // mint signs the tokens of a run.
 type mint struct {
 	signer token.Signer
-	pub    *ecdsa.PublicKey
+	pub    crypto.PublicKey
 	now    time.Time
 	fill   string
 }
 
-func newMint(now time.Time) (*mint, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// newKey is a fresh key of ES256 or RS256.
+func newKey(alg token.Algorithm) (crypto.Signer, error) {
+	switch alg {
+	case token.ES256:
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case token.RS256:
+		return rsa.GenerateKey(rand.Reader, 2048)
+	}
+	return nil, fmt.Errorf("algorithm %q is neither ES256 nor RS256", alg)
+}
+
+func newMint(now time.Time, alg token.Algorithm) (*mint, error) {
+	key, err := newKey(alg)
 	if err != nil {
 		return nil, err
 	}
@@ -40,11 +53,11 @@ func newMint(now time.Time) (*mint, error) {
 	if err != nil {
 		return nil, err
 	}
-	signer, err := token.NewSigner(kid, token.ES256, key)
+	signer, err := token.NewSigner(kid, alg, key)
 	if err != nil {
 		return nil, err
 	}
-	m := &mint{signer: signer, pub: &key.PublicKey, now: now}
+	m := &mint{signer: signer, pub: key.Public(), now: now}
 	for {
 		raw, err := m.token(0)
 		if err != nil || len(raw) >= size {

@@ -1,9 +1,13 @@
 package gateway
 
 import (
+	"crypto"
 	"crypto/ecdsa"
+	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -101,32 +105,45 @@ func guarded(next http.Handler, check func(raw string) error) http.Handler {
 	})
 }
 
-func readKey(file string) (*ecdsa.PublicKey, error) {
+func readKey(file string) (crypto.PublicKey, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	return jwt.ParseECPublicKeyFromPEM(text)
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("%s holds no PEM block", file)
+	}
+	return x509.ParsePKIXPublicKey(block.Bytes)
 }
 
 // signed checks a token's signature and nothing else, its end included.
-func signed(pub *ecdsa.PublicKey, raw string) error {
+func signed(pub crypto.PublicKey, raw string) error {
 	dot := strings.LastIndexByte(raw, '.')
 	sig, err := base64.RawURLEncoding.DecodeString(raw[dot+1:])
-	if err != nil || len(sig) != 64 {
-		return errors.New("not an ES256 signature")
+	if err != nil {
+		return err
 	}
 	digest := sha256.Sum256([]byte(raw[:max(dot, 0)]))
-	if !ecdsa.Verify(pub, digest[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])) {
-		return errors.New("signature does not match")
+	switch pub := pub.(type) {
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(pub, crypto.SHA256, digest[:], sig)
+	case *ecdsa.PublicKey:
+		if len(sig) == 64 && ecdsa.Verify(pub, digest[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])) {
+			return nil
+		}
 	}
-	return nil
+	return errors.New("signature does not match")
 }
 
 // newChecker is golang-jwt as its documentation sets it up; it returns the
 // token's end.
-func newChecker(pub *ecdsa.PublicKey) func(raw string) (time.Time, error) {
-	parser := jwt.NewParser(jwt.WithValidMethods([]string{"ES256"}), jwt.WithIssuer(issuer), jwt.WithAudience(audience), jwt.WithExpirationRequired())
+func newChecker(pub crypto.PublicKey) func(raw string) (time.Time, error) {
+	method := "ES256"
+	if _, ok := pub.(*rsa.PublicKey); ok {
+		method = "RS256"
+	}
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{method}), jwt.WithIssuer(issuer), jwt.WithAudience(audience), jwt.WithExpirationRequired())
 	return func(raw string) (time.Time, error) {
 		var c jwt.RegisteredClaims
 		if _, err := parser.ParseWithClaims(raw, &c, func(*jwt.Token) (any, error) { return pub, nil }); err != nil {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"text/tabwriter"
 	"time"
+
+	"github.com/longcase/longcase/token"
 )
 
 // Config is what a run needs.
@@ -18,6 +20,8 @@ type Config struct {
 	Requests int      // in one round of one lane
 	OnlyGo   bool     // leave out the lanes that need servers of others
 	Distinct int      // tokens of the memory measurement; none: leave it out
+
+	Algorithm token.Algorithm // of the tokens: ES256 or RS256
 }
 
 // Run measures everything and prints it.
@@ -41,7 +45,7 @@ func Run(out io.Writer, cfg Config) error {
 
 // raise makes keys and starts the upstream.
 func raise(cfg Config) (s *stage, m *mint, end func(), err error) {
-	if m, err = newMint(time.Now()); err != nil {
+	if m, err = newMint(time.Now(), cfg.Algorithm); err != nil {
 		return nil, nil, nil, err
 	}
 	s = &stage{cfg: cfg}
@@ -191,7 +195,7 @@ func (l *lane) spent() (front, verifier time.Duration, err error) {
 
 func report(out io.Writer, cfg Config, lanes []*lane) error {
 	bare := lanes[slices.IndexFunc(lanes, func(l *lane) bool { return l.name == measure })]
-	fmt.Fprintf(out, "V3: processor time per request, one worker each, ES256 tokens of %d bytes, %d connections, median of %d rounds of %d requests\n\n", size, connections, cfg.Rounds, cfg.Requests)
+	fmt.Fprintf(out, "V3: processor time per request, one worker each, %s tokens, %d connections, median of %d rounds of %d requests\n\n", cfg.Algorithm, connections, cfg.Rounds, cfg.Requests)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "\tgateway µs\tverifier µs\tover bare Go proxy\tover itself plain\t")
 	for _, l := range lanes {

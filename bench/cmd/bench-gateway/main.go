@@ -23,6 +23,7 @@ func main() {
 	flag.IntVar(&cfg.Requests, "requests", 4000, "requests of one gateway in one round")
 	flag.BoolVar(&cfg.OnlyGo, "only-go", false, "leave out the servers of others")
 	flag.IntVar(&cfg.Distinct, "distinct", 50_000, "distinct tokens for the memory; 0: leave it out")
+	flag.StringVar((*string)(&cfg.Algorithm), "algorithm", "ES256", "of the tokens: ES256 or RS256")
 	flag.Parse()
 	if *all {
 		cfg.Distinct = 1_000_000
