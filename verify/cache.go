@@ -3,7 +3,6 @@ package verify
 import (
 	"container/heap"
 	"hash/maphash"
-	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,7 +27,7 @@ type cache struct {
 // shard is a part of the cache with a lock of its own.
 type shard struct {
 	mu    sync.Mutex
-	found map[uint64]*entry // by the token's hash; of two tokens with one hash the later stays
+	found table // by the token's hash; of two tokens with one hash the later stays
 	all   byEnd
 	hand  int // of the clock: where in all the search for what was not used goes on
 	bytes int
@@ -39,7 +38,6 @@ type shard struct {
 // entry is one token. Only used changes, and place under the shard's lock.
 type entry struct {
 	reading
-	raw   []byte
 	hash  uint64
 	bytes int32
 	place int32 // in shard.all
@@ -50,7 +48,8 @@ type entry struct {
 const (
 	maxShards  = 64 // a power of two
 	leastShard = 256 << 10
-	perSlot    = 8 + 40 // bytes: a pointer in byEnd, a key and a value in a map that is half full
+	perSlot    = 8 + 64 // bytes: a pointer in byEnd, a slot of a table that is half full
+	entrySize  = 384    // bytes of an entry
 	headerSize = 112    // bytes of a header
 	maxTurn    = 64     // entries that one search for a victim looks at
 )
@@ -69,7 +68,6 @@ func newCache(bytes int) *cache {
 		shards: make([]shard, n),
 	}
 	for i := range c.shards {
-		c.shards[i].found = make(map[uint64]*entry)
 		c.shards[i].limit = bytes / n
 	}
 	return c
@@ -86,15 +84,15 @@ func (c *cache) find(raw string, now time.Time) *reading {
 	hash := maphash.String(c.seed, raw)
 	s := c.shard(hash)
 	s.mu.Lock()
-	e := s.found[hash]
+	at := s.found.find(hash)
 	s.mu.Unlock()
-	if e == nil || string(e.raw) != raw || e.over(now) {
+	if at.e == nil || at.e.over(now) || at.raw != raw {
 		return nil
 	}
-	if !e.used.Load() {
-		e.used.Store(true)
+	if !at.e.used.Load() {
+		at.e.used.Store(true)
 	}
-	return &e.reading
+	return &at.e.reading
 }
 
 // over reports whether no policy accepts the token any more.
@@ -112,13 +110,13 @@ func (c *cache) add(raw string, r *reading, p *policy, now time.Time) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old := s.found[e.hash]; old != nil {
+	if old := s.found.find(e.hash).e; old != nil {
 		s.remove(int(old.place))
 	}
 	for s.bytes+int(e.bytes) > s.limit {
 		s.remove(s.victim(now))
 	}
-	s.found[e.hash] = e
+	s.found.add(slot{e.hash, strings.Clone(raw), e})
 	s.bytes += int(e.bytes)
 	heap.Push(&s.all, e)
 }
@@ -127,10 +125,8 @@ func (c *cache) add(raw string, r *reading, p *policy, now time.Time) {
 // the codec's. What the tokens of a policy say alike they share: that is in the
 // processor's cache already when a token is found.
 func (c *cache) entry(raw string, r *reading, p *policy) *entry {
-	e, size := newEntry(len(raw))
-	e.reading, e.hash = *r, maphash.String(c.seed, raw)
+	e := &entry{reading: *r, hash: maphash.String(c.seed, raw)}
 	e.header = c.header(r.header)
-	copy(e.raw, raw)
 	k := &e.claims
 	k.Raw = append(make([]byte, 0, len(k.Raw)), k.Raw...)
 	k.Issuer = p.URL
@@ -143,38 +139,8 @@ func (c *cache) entry(raw string, r *reading, p *policy) *entry {
 			texts = append(texts, &k.Audience[i])
 		}
 	}
-	e.bytes = int32(size + headerSize + len(e.kid) + len(e.typ) + sized(len(k.Raw)) + sized(pack(texts)) + sized(16*(len(k.Audience)+len(e.lacks))))
+	e.bytes = int32(entrySize + perSlot + sized(len(raw)) + headerSize + len(e.kid) + len(e.typ) + sized(len(k.Raw)) + sized(pack(texts)) + sized(16*(len(k.Audience)+len(e.lacks))))
 	return e
-}
-
-// beside is an entry and its token in one piece of memory: a hit reads both, and
-// memory is slow.
-type beside[B any] struct {
-	entry
-	text B
-}
-
-// newEntry returns an entry with room for a token of n bytes, and the memory that
-// both take.
-func newEntry(n int) (*entry, int) {
-	switch {
-	case n <= 512:
-		b := new(beside[[512]byte])
-		return b.with(b.text[:n])
-	case n <= 768:
-		b := new(beside[[768]byte])
-		return b.with(b.text[:n])
-	case n <= 1024:
-		b := new(beside[[1024]byte])
-		return b.with(b.text[:n])
-	}
-	e, size := new(beside[[0]byte]).with(make([]byte, n))
-	return e, size + sized(n)
-}
-
-func (b *beside[B]) with(raw []byte) (*entry, int) {
-	b.raw = raw
-	return &b.entry, sized(int(reflect.TypeFor[beside[B]]().Size())) + perSlot
 }
 
 // header returns a copy of h that the tokens of one key share. The last few are
@@ -232,7 +198,7 @@ func (s *shard) victim(now time.Time) int {
 
 func (s *shard) remove(place int) {
 	e := heap.Remove(&s.all, place).(*entry)
-	delete(s.found, e.hash)
+	s.found.remove(e.hash)
 	s.bytes -= int(e.bytes)
 }
 

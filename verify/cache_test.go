@@ -3,9 +3,11 @@ package verify
 import (
 	"context"
 	"fmt"
+	"math"
 	"reflect"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -252,7 +254,7 @@ func TestTokensWithOneHashAreToldApart(t *testing.T) {
 	v.cache = newCache(leastShard) // one shard
 	alice, bob := sign(t, key, "at+jwt", good()), sign(t, key, "at+jwt", good().with(claims{"sub": "bob"}))
 	wantReason(t, v.at(alice, Need{}, start), "")
-	collide(v.cache, v.cache.shards[0].all[0], bob)
+	collide(v.cache, v.cache.shards[0].all[0], alice, bob)
 	if got := v.at(bob, Need{}, start); got.Claims.Subject != "bob" {
 		t.Errorf("bob is taken for %q", got.Claims.Subject)
 	}
@@ -293,12 +295,12 @@ func BenchmarkHit(b *testing.B) {
 	}
 }
 
-// collide makes e stand where raw would be looked for.
-func collide(c *cache, e *entry, raw string) {
+// collide makes e, which is for raw, stand where other would be looked for.
+func collide(c *cache, e *entry, raw, other string) {
 	s := c.shard(e.hash)
-	delete(s.found, e.hash)
-	e.hash = c.entry(raw, &e.reading, &ours).hash
-	s.found[e.hash] = e
+	s.found.remove(e.hash)
+	e.hash = c.entry(other, &e.reading, &ours).hash
+	s.found.add(slot{e.hash, raw, e})
 }
 
 // ours is whose tokens are put into a cache directly.
@@ -324,7 +326,7 @@ func filled(n int) (*cache, []string) {
 
 func (c *cache) holds(raws []string, now time.Time) (n int) {
 	for _, raw := range raws {
-		if e := c.shards[0].found[c.entry(raw, ending(start), &ours).hash]; e != nil && string(e.raw) == raw {
+		if at := c.shards[0].found.find(c.entry(raw, ending(start), &ours).hash); at.e != nil && at.raw == raw {
 			n++
 		}
 	}
@@ -389,8 +391,8 @@ func TestTheCacheIsBoundedInBytes(t *testing.T) {
 			}
 			for i := range cache.shards {
 				s := &cache.shards[i]
-				if len(s.found) != len(s.all) || s.bytes > s.limit {
-					t.Errorf("shard %d: %d found, %d held, %d of %d bytes", i, len(s.found), len(s.all), s.bytes, s.limit)
+				if s.found.taken != len(s.all) || s.bytes > s.limit {
+					t.Errorf("shard %d: %d found, %d held, %d of %d bytes", i, s.found.taken, len(s.all), s.bytes, s.limit)
 				}
 			}
 			runtime.KeepAlive(cache)
@@ -404,6 +406,61 @@ func heapBytes() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
+}
+
+// A table holds what a map would, whatever the hashes share.
+func TestATableIsAMap(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var found table
+		model := map[uint64]*entry{}
+		hash := rapid.OneOf(rapid.Uint64Range(0, 20), rapid.Just(uint64(math.MaxUint64)), rapid.Uint64())
+		for range rapid.IntRange(1, 200).Draw(rt, "steps") {
+			h := hash.Draw(rt, "hash")
+			if model[h] != nil {
+				found.remove(h)
+				delete(model, h)
+			} else {
+				model[h] = &entry{hash: h}
+				found.add(slot{h, "", model[h]})
+			}
+			for known, e := range model {
+				if got := found.find(known); got.e != e {
+					rt.Fatalf("%d finds %p, want %p", known, got.e, e)
+				}
+			}
+			if found.find(h).e != model[h] || found.taken != len(model) || 4*found.taken > 3*len(found.slots) {
+				rt.Fatalf("%d of %d slots taken by %d entries", found.taken, len(found.slots), len(model))
+			}
+		}
+	})
+}
+
+// Many callers find, add and drop at once; each gets its own token's claims.
+func TestManyUseTheCacheAtOnce(t *testing.T) {
+	c := newCache(leastShard)
+	now := start
+	var all sync.WaitGroup
+	for g := range 8 {
+		all.Go(func() {
+			for i := range 3000 {
+				n := (i*7 + g*13) % 500 // more than there is room for
+				raw := fmt.Sprintf("%d.%s", n, strings.Repeat("t", 600))
+				if r := c.find(raw, now); r != nil {
+					if r.claims.Subject != fmt.Sprint(n) {
+						t.Errorf("%d finds the token of %s", n, r.claims.Subject)
+					}
+					continue
+				}
+				r := ending(at(300 + i%90))
+				r.claims.Subject = fmt.Sprint(n)
+				c.add(raw, r, &ours, now)
+			}
+		})
+	}
+	all.Wait()
+	if s := &c.shards[0]; s.found.taken != len(s.all) || s.bytes > s.limit || len(s.all) < 50 {
+		t.Errorf("%d found, %d held, %d of %d bytes", s.found.taken, len(s.all), s.bytes, s.limit)
+	}
 }
 
 // A hit hands out memory of the cache and never that of a request.
