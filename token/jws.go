@@ -77,8 +77,8 @@ func split(raw string) (head, payload, sig string, err error) {
 }
 
 // decode undoes the base64url of the three parts, whose first two have the
-// lengths head and payload. What was signed and the parts lie in one piece of
-// memory; header and payload are kept as a string too, which all strings read
+// lengths head and payload. A copy of what was signed and the parts lie in one
+// piece of memory; header and payload are kept as a string too, which all strings read
 // from them share.
 func (j *JWS) decode(raw string, head, payload int) error {
 	// The standard decoder skips line feeds; a token must not hold any.
@@ -86,23 +86,23 @@ func (j *JWS) decode(raw string, head, payload int) error {
 		return Refuse(Malformed, "token holds a line feed")
 	}
 	signed := head + 1 + payload
-	all := make([]byte, len(raw)+strict.DecodedLen(len(raw)))
-	text, buf := all[:copy(all, raw)], all[len(raw):]
-	h, err := strict.Decode(buf, text[:head])
+	all := make([]byte, signed+strict.DecodedLen(len(raw)))
+	message, buf := all[:copy(all, raw[:signed]):signed], all[signed:]
+	h, err := strict.Decode(buf, message[:head])
 	if err != nil {
 		return notBase64("header")
 	}
-	p, err := strict.Decode(buf[h:], text[head+1:signed])
+	p, err := strict.Decode(buf[h:], message[head+1:])
 	if err != nil {
 		return notBase64("payload")
 	}
-	n, err := strict.Decode(buf[h+p:], text[signed+1:])
+	n, err := strict.Decode(buf[h+p:], []byte(raw[signed+1:])) // is not copied
 	if err != nil {
 		return notBase64("signature")
 	}
 	plain := string(buf[:h+p])
 	j.header, j.payload = plain[:h], plain[h:]
-	j.message, j.body, j.sig = text[:signed:signed], buf[h:h+p:h+p], buf[h+p:h+p+n]
+	j.message, j.body, j.sig = message, buf[h:h+p:h+p], buf[h+p:h+p+n]
 	return nil
 }
 

@@ -6,7 +6,7 @@ import "fmt"
 // so callers write errors.Is(err, token.Expired). Slugs are never reused.
 type Reason string
 
-// The reasons, in the order in which a verification meets them.
+// The reasons, in the order of the table in the documentation.
 const (
 	NoToken           Reason = "no_token"
 	Malformed         Reason = "malformed"

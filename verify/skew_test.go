@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -166,6 +167,26 @@ func TestATokenDoesNotWidenItsOwnLeeway(t *testing.T) {
 		wantReason(t, only(t, Issuer{Leeway: 10 * time.Second, FollowSkew: true}, key).at(late(id), Need{}, start), token.Expired)
 		wantReason(t, v.at(late(id), Need{}, start), token.Expired)
 	}
+}
+
+// Who signs its own tokens says of its own clock what it likes, and of nobody
+// else's, whatever names it writes into them.
+func TestACallerWidensNobodyElsesLeeway(t *testing.T) {
+	caller, other := newSigner(t, "k1", token.EdDSA), newSigner(t, "k1", token.EdDSA)
+	v := mustNew(t, Config{Issuers: []Issuer{
+		{URL: issuerA, Audience: orders, Leeway: 10 * time.Second, FollowSkew: true, Keys: keysOf(caller)},
+		{URL: issuerB, Audience: orders, Leeway: 10 * time.Second, FollowSkew: true, Keys: keysOf(other)},
+	}})
+	ahead := func(iss, id string, s int) claims {
+		return good().with(claims{"iss": iss, "iat": at(s).Unix(), "nbf": at(s).Unix(), "exp": at(s + 300).Unix(), "jti": id})
+	}
+	for i := range 100 {
+		v.at(sign(t, caller, "at+jwt", ahead(issuerA, fmt.Sprintf("lc.k3j2h5a%c.%d", 'a'+i%26, i), 200)), Need{}, start)
+		v.at(sign(t, caller, "at+jwt", ahead(issuerB, fmt.Sprint(i), 50)), Need{}, start) // is not B's
+	}
+	wantReason(t, v.at(sign(t, caller, "at+jwt", ahead(issuerA, "x", 60)), Need{}, start), "")
+	wantReason(t, v.at(sign(t, caller, "at+jwt", ahead(issuerA, "y", 61)), Need{}, start), token.NotYetValid)
+	wantReason(t, v.at(sign(t, other, "at+jwt", ahead(issuerB, "z", 11)), Need{}, start), token.NotYetValid)
 }
 
 // Whatever was measured: 10 s ahead pass, more than 60 s do not, in either
