@@ -117,7 +117,7 @@ func remedy(c Clock, host Host, known bool) string {
 		said = "; " + host.says()
 	}
 	switch {
-	case !apart && !(known && host.wrong()):
+	case !apart && (!known || !host.wrong()):
 		return said
 	case !known, !host.wrong() && host.within(max(agree, skew.Abs()/4)):
 		return said + ": check NTP there"
