@@ -108,6 +108,7 @@ func (c *cache) add(raw string, r *reading, p *policy, now time.Time) {
 	if e.over(now) || int(e.bytes) > s.limit {
 		return
 	}
+	at := slot{e.hash, strings.Clone(raw), e}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old := s.found.find(e.hash).e; old != nil {
@@ -116,7 +117,7 @@ func (c *cache) add(raw string, r *reading, p *policy, now time.Time) {
 	for s.bytes+int(e.bytes) > s.limit {
 		s.remove(s.victim(now))
 	}
-	s.found.add(slot{e.hash, strings.Clone(raw), e})
+	s.found.add(at)
 	s.bytes += int(e.bytes)
 	heap.Push(&s.all, e)
 }
