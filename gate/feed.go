@@ -46,6 +46,7 @@ func (g *Gate) feedBroke(err error, wait time.Duration) {
 	if err == nil {
 		err = errors.New("gate: feed: ended by the other side")
 	}
+	g.index.breaks(err)
 	g.cfg.Log.Warn("the feed of early ends broke; opening it again", "issuer", g.cfg.RevocationsFrom, "within", wait, "err", err)
 	if g.cfg.Hooks.FeedBroken != nil {
 		g.cfg.Hooks.FeedBroken(err)

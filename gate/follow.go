@@ -190,9 +190,20 @@ func (f *follower) open(ctx context.Context) (*http.Response, error) {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if resp.StatusCode != http.StatusOK || kind != "text/event-stream" {
 		resp.Body.Close()
-		return nil, fmt.Errorf("%s answered %s, type %q; does client %s have revocations: true?", f.cfg.URL, resp.Status, kind, f.cfg.ClientID)
+		return nil, fmt.Errorf("%s answered %s, type %q%s", f.cfg.URL, resp.Status, kind, f.hint(resp.StatusCode))
 	}
 	return resp, nil
+}
+
+// hint says what may be wrong behind a status.
+func (f *follower) hint(status int) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return fmt.Sprintf(": it does not know client %s by this secret or key", f.cfg.ClientID)
+	case http.StatusForbidden:
+		return fmt.Sprintf(": does client %s have revocations: true?", f.cfg.ClientID)
+	}
+	return ""
 }
 
 // request asks by GET where the proof is in the header, else with a form.

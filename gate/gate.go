@@ -195,11 +195,12 @@ func (g *Gate) Run(ctx context.Context) error {
 }
 
 // Ready reports what is missing before every request can be judged: the feed,
-// loaded whole, and the keys of each issuer.
+// loaded whole, and the keys of each issuer. Where a stale feed is accepted it
+// need be loaded only once.
 func (g *Gate) Ready() error {
 	var missing []error
 	if g.index != nil {
-		missing = append(missing, g.index.ready(g.cfg.RevocationsFrom, g.cfg.Now()))
+		missing = append(missing, g.index.ready(g.cfg.RevocationsFrom, g.cfg.WhenStale == AcceptStale, g.cfg.Now()))
 	}
 	for _, is := range g.cfg.Issuers {
 		if k, ok := is.Keys.(interface{ Ready() error }); ok {

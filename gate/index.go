@@ -23,6 +23,7 @@ type index struct {
 	mu     sync.RWMutex
 	loaded bool
 	heard  time.Time // the last instant at which nothing was missing
+	broken error     // why the feed ended last; nil since it was heard
 }
 
 func newIndex(most int, staleAfter time.Duration) *index {
@@ -32,16 +33,31 @@ func newIndex(most int, staleAfter time.Duration) *index {
 // hear notes that at now nothing was missing, and drops what is over.
 func (x *index) hear(now time.Time) {
 	x.mu.Lock()
-	x.loaded, x.heard = true, now
+	x.loaded, x.heard, x.broken = true, now, nil
 	x.mu.Unlock()
 	x.Drop(now)
 }
 
-func (x *index) ready(from string, now time.Time) error {
-	if err := x.stale(now); err != nil {
-		return fmt.Errorf("gate: early ends of %s: %w", from, err)
+// breaks notes why the feed ended.
+func (x *index) breaks(err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.broken = err
+}
+
+// ready is nil, or why too little is known, with what broke the feed. Where
+// staleIsFine, a feed that was loaded once is enough.
+func (x *index) ready(from string, staleIsFine bool, now time.Time) error {
+	err := x.stale(now)
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if err == nil || staleIsFine && x.loaded {
+		return nil
 	}
-	return nil
+	if x.broken != nil {
+		return fmt.Errorf("gate: early ends of %s: %w: %w", from, err, x.broken)
+	}
+	return fmt.Errorf("gate: early ends of %s: %w", from, err)
 }
 
 // stale is nil, or RevocationsStale with how long nothing was heard.
