@@ -134,7 +134,7 @@ func (c *cache) entry(raw string, r *reading, p *policy) *entry {
 	texts := []*string{&k.Subject, &k.ClientID, &k.ID, &k.Session, &k.Scope, &k.Confirm.JKT, &k.Confirm.X5T, &k.Confirm.Other}
 	if len(k.Audience) == 1 && len(p.audiences) == 1 && k.Audience[0] == p.audiences[0] {
 		k.Audience = p.audiences[:1:1]
-	} else {
+	} else if k.Audience != nil { // nil stays nil: the claim is absent
 		k.Audience = append(make([]string, 0, len(k.Audience)), k.Audience...)
 		for i := range k.Audience {
 			texts = append(texts, &k.Audience[i])

@@ -54,6 +54,7 @@ func newWorld(t *testing.T) world {
 		for j, more := range []claims{
 			{}, {"aud": mail}, {"iat": at(25).Unix(), "nbf": at(25).Unix()}, {"nbf": at(40).Unix()}, {"exp": at(4000).Unix()},
 			{"iat": nil, "nbf": nil}, {"cnf": claims{"jkt": thumb}}, {"sub": nil}, {"tenant": "x"}, {"iss": issuerB},
+			{"aud": nil}, {"aud": []string{mail, orders}}, {"iss": issuerB, "aud": nil},
 		} {
 			c := good().with(claims{"jti": fmt.Sprint(i, j)}).with(more)
 			w.tokens = append(w.tokens, sign(t, s, "at+jwt", c), sign(t, s, "JWT", c))
@@ -182,6 +183,23 @@ func TestTheCacheChangesNoVerdict(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Cold or warm, a token lacks what it lacks.
+func TestEachTokenIsJudgedAlikeTheSecondTime(t *testing.T) {
+	all := newWorld(t)
+	w := all.begin(t, true, 1<<20)
+	for _, s := range w.signers {
+		w.keys.set = jwks.FromKeys(s.Key())
+		for _, raw := range w.tokens {
+			want := w.plain.at(raw, Need{}, start)
+			for _, turn := range []string{"cold", "warm"} {
+				if got := w.cached.at(raw, Need{}, start); !reflect.DeepEqual(got, want) {
+					t.Errorf("%s: %+v, want %+v", turn, got, want)
+				}
+			}
+		}
 	}
 }
 

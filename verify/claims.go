@@ -70,7 +70,7 @@ func (p *policy) checkType(typ string) error {
 // "iss" was seen before.
 func (p *policy) checkPresent(r *reading, need Need) error {
 	c := &r.claims
-	if c.Subject != "" && c.Audience != nil && !c.Expires.IsZero() && !c.IssuedAt.IsZero() && c.ID != "" && c.ClientID != "" && r.lacks == nil {
+	if c.Subject != "" && len(c.Audience) > 0 && !c.Expires.IsZero() && !c.IssuedAt.IsZero() && c.ID != "" && c.ClientID != "" && r.lacks == nil {
 		return nil
 	}
 	var absent []string
@@ -82,7 +82,7 @@ func (p *policy) checkPresent(r *reading, need Need) error {
 	full, asked := p.Profile == RFC9068 && p.Introspect == nil, p.Introspect != nil
 	missing("sub", c.Subject == "" && !asked)
 	missing("sub and client_id", c.Subject == "" && c.ClientID == "" && asked)
-	missing("aud", c.Audience == nil)
+	missing("aud", len(c.Audience) == 0)
 	missing("exp", c.Expires.IsZero())
 	missing("iat", c.IssuedAt.IsZero() && full)
 	missing("jti", c.ID == "" && (full || need.Once))
