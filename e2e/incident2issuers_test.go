@@ -53,35 +53,6 @@ func startShifted(t *testing.T, dir, file string, ahead time.Duration) *process 
 	return start(t, dir, cmd)
 }
 
-// start is serve for a command of one's own.
-func start(t *testing.T, dir string, cmd *exec.Cmd) *process {
-	t.Helper()
-	p := &process{t: t, cmd: cmd, dir: dir, exited: make(chan struct{}), secrets: map[string]bool{}, ready: make(chan struct{})}
-	cmd.Dir = dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stdout = p
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go p.read(stderr)
-	t.Cleanup(p.check)
-	eventually(t, patience, "ready", func() bool {
-		select {
-		case <-p.exited:
-			t.Fatalf("%v exits %d:\n%s", cmd.Args, cmd.ProcessState.ExitCode(), p.output())
-		case <-p.ready:
-			return true
-		default:
-		}
-		return false
-	})
-	return p
-}
-
 // listening starts a script that says where it listens, and returns that.
 func listening(t *testing.T, ahead time.Duration, task any, command ...string) string {
 	t.Helper()

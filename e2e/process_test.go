@@ -109,16 +109,15 @@ func must(t *testing.T, stdin string, out any, args ...string) {
 
 // process is a running `longcase serve`.
 type process struct {
-	t      *testing.T
-	cmd    *exec.Cmd
-	dir    string
-	exited chan struct{}
+	t        *testing.T
+	cmd      *exec.Cmd
+	dir      string
+	out, log notes // stdout and stderr
+	ready    chan struct{}
+	exited   chan struct{}
 
 	mu      sync.Mutex
-	out     bytes.Buffer // stdout
-	log     bytes.Buffer // stderr
 	secrets map[string]bool
-	ready   chan struct{}
 }
 
 // serve starts `longcase serve args` in dir and waits until it says ready. At
@@ -126,16 +125,20 @@ type process struct {
 // secret out of its output.
 func serve(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, dir: dir, exited: make(chan struct{}), secrets: map[string]bool{}, ready: make(chan struct{})}
-	p.cmd = exec.Command(binary, append([]string{"serve"}, args...)...)
-	p.cmd.Dir = dir
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	stderr, err := p.cmd.StderrPipe()
+	return start(t, dir, exec.Command(binary, append([]string{"serve"}, args...)...))
+}
+
+// start is serve for a command of one's own.
+func start(t *testing.T, dir string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, dir: dir, exited: make(chan struct{}), secrets: map[string]bool{}, ready: make(chan struct{})}
+	cmd.Dir, cmd.Stdout = dir, &p.out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.cmd.Stdout = p
-	if err := p.cmd.Start(); err != nil {
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go p.read(stderr)
@@ -143,9 +146,9 @@ func serve(t *testing.T, dir string, args ...string) *process {
 	select {
 	case <-p.ready:
 	case <-p.exited:
-		t.Fatalf("serve exits %d:\n%s", p.cmd.ProcessState.ExitCode(), p.output())
+		t.Fatalf("%v exits %d:\n%s", cmd.Args, cmd.ProcessState.ExitCode(), p.output())
 	case <-time.After(patience):
-		t.Fatalf("serve is not ready:\n%s", p.output())
+		t.Fatalf("%v is not ready:\n%s", cmd.Args, p.output())
 	}
 	return p
 }
@@ -155,9 +158,7 @@ func (p *process) read(stderr io.Reader) {
 	lines := bufio.NewReader(stderr)
 	for {
 		line, err := lines.ReadString('\n')
-		p.mu.Lock()
-		p.log.WriteString(line)
-		p.mu.Unlock()
+		_, _ = io.WriteString(&p.log, line)
 		if strings.TrimSpace(line) == "ready" && !said {
 			said = true
 			close(p.ready)
@@ -170,19 +171,8 @@ func (p *process) read(stderr io.Reader) {
 	close(p.exited)
 }
 
-// Write takes the process's stdout.
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.out.Write(b)
-}
-
 // output is all that the process has said, stdout first.
-func (p *process) output() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.out.String() + p.log.String()
-}
+func (p *process) output() string { return p.out.String() + p.log.String() }
 
 // hide names texts that must never be seen in the output or the data.
 func (p *process) hide(secrets ...string) {
@@ -246,6 +236,24 @@ func (p *process) checkData(root string) {
 		}
 		return nil
 	})
+}
+
+// notes is what a program says.
+type notes struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (n *notes) Write(b []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.Write(b)
+}
+
+func (n *notes) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.String()
 }
 
 // eventually waits until ok says true, and fails with what it was waiting for.
