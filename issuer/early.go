@@ -67,7 +67,7 @@ func (e *earlyEnds) ready() error {
 func (e *earlyEnds) apply(entries []store.Revocation, now time.Time) error {
 	news, room := false, true
 	for _, r := range entries {
-		one := early.Entry{Kind: early.Kind(r.Kind), Value: r.Value, Before: r.Before, End: r.End}
+		one := early.Entry{Kind: r.Kind, Value: r.Value, Before: r.Before, End: r.End}
 		isNew, fits := e.Add(one, e.life(r.Kind)+maxLeeway, now)
 		news, room = news || isNew, room && fits
 	}
