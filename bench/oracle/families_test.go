@@ -89,6 +89,9 @@ func harmless(t *testing.T, p pair) map[string]string {
 		"the other issuer's":    strangersPairs()[p.alg].forge(t, p.header(""), strings.Replace(goodClaims(), us, them, 1)),
 		"the other signature":   negated(t, p, good(t, p)),
 	}
+	if p.alg == token.EdDSA {
+		all["its name of RFC 9864"] = p.forge(t, `{"alg":"Ed25519","kid":"k","typ":"at+jwt"}`, goodClaims())
+	}
 	for i, offer := range offersOf(t, strangersPairs()[p.alg]) {
 		all[fmt.Sprintf("another key offered (%d)", i)] = p.forge(t, p.header(","+offer), goodClaims())
 	}
