@@ -101,16 +101,15 @@ func newFleet(t *testing.T) *fleet {
 	f.own.hide()
 	f.middleware()
 	f.grpc()
-	a, p := f.gate("", byProxy)
+	a, p := f.gate("", gateway{by: byProxy})
 	f.add("proxy", "http://"+a.Front, p)
-	f.front("haproxy", byProxy, startHAProxy, page(f.t, "haproxy.md", "haproxy"))
-	f.front("nginx", "nginx", startNginx, page(t, "nginx.md", "nginx"))
-	f.front("caddy", "traefik", startCaddy, page(t, "caddy.md", "caddyfile"))
-	f.front("traefik", "traefik", startTraefik, strings.Join(pages(t, "traefik.md", "yaml")[:2], traefikCut))
-	f.front("envoy grpc", byCheck, startEnvoy, pages(t, "envoy.md", "yaml")[0])
-	f.front("envoy for istio", byCheck, startEnvoy, asIstio(t, pages(t, "envoy.md", "yaml")[0]))
-	f.front("envoy http", "envoy", startEnvoy, pages(t, "envoy.md", "yaml")[1])
-	f.edges[len(f.edges)-1].mute = true
+	for _, g := range gateways(t) {
+		f.front(g)
+		if g.name == "envoy grpc" {
+			g.name, g.config = "envoy for istio", asIstio(t, g.config)
+			f.front(g)
+		}
+	}
 	return f
 }
 
@@ -131,24 +130,14 @@ func (f *fleet) issuers() []string {
 	return []string{f.own.Issuer, f.house.URL, f.late.URL, f.ahead.URL, f.dead.URL}
 }
 
-// How a gateway asks its gate, beside the values of gate.forward.
-const (
-	byProxy = "proxy"     // it passes every request to the gate
-	byCheck = "ext_authz" // over gRPC
-)
-
 // gate runs a gate behind front, which is "" where the gate itself is called.
-func (f *fleet) gate(front, by string) (addresses, *process) {
+func (f *fleet) gate(front string, g gateway) (addresses, *process) {
 	f.t.Helper()
 	a := addresses{Front: front, Gate: freeAddress(f.t), Upstream: f.behind.address}
-	forward := by
-	switch by {
-	case byCheck:
-		a.ExtAuthz, forward = freeAddress(f.t), ""
-	case byProxy:
-		forward = ""
+	if g.by == byCheck {
+		a.ExtAuthz = freeAddress(f.t)
 	}
-	trusted := front != "" && by != byCheck
+	trusted := front != "" && g.by != byCheck
 	if front == "" {
 		a.Front = a.Gate
 	}
@@ -156,7 +145,7 @@ func (f *fleet) gate(front, by string) (addresses, *process) {
 	writeFile(f.t, dir, "gate.secret", f.own.Secret["gate"].Secret+"\n")
 	var text bytes.Buffer
 	err := template.Must(template.New("gate").Parse(fleetFile)).Execute(&text, map[string]any{
-		"Gate": a.Gate, "URL": "http://" + a.Front, "ExtAuthz": a.ExtAuthz, "Forward": forward, "Trusted": trusted,
+		"Gate": a.Gate, "URL": "http://" + a.Front, "ExtAuthz": a.ExtAuthz, "Forward": g.forward(), "Trusted": trusted,
 		"Issuers": f.issuers(), "Own": f.own.Issuer, "Upstream": "http://" + f.behind.address,
 	})
 	if err != nil {
@@ -166,10 +155,10 @@ func (f *fleet) gate(front, by string) (addresses, *process) {
 }
 
 // front adds a gateway before a gate of its own.
-func (f *fleet) front(name, by string, start func(*testing.T, addresses, string) string, config string) {
+func (f *fleet) front(g gateway) {
 	f.t.Helper()
-	a, p := f.gate(freeAddress(f.t), by)
-	f.add(name, start(f.t, a, config), p)
+	a, p := f.gate(freeAddress(f.t), g)
+	f.add(g.name, g.start(f.t, a, g.config), p).mute = g.by == "envoy"
 }
 
 // middleware adds net/http's, in a program as people write it.
@@ -221,10 +210,11 @@ func (f *fleet) inProcess(url string) *gate.Gate {
 }
 
 // add takes an adapter that is called over HTTP.
-func (f *fleet) add(name, url string, p *process) {
+func (f *fleet) add(name, url string, p *process) *edge {
 	e := &edge{name: name, URL: url, gate: p}
 	e.ask = func(t *testing.T, p probe) answer { return send(t, p.request(t, url)) }
 	f.edges = append(f.edges, e)
+	return e
 }
 
 // request makes the HTTP request of p.

@@ -41,6 +41,42 @@ func (a addresses) in(text string) string {
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
+// gateway is one that has a page in the documentation.
+type gateway struct {
+	name   string
+	by     string // how it asks its gate: a value of gate.forward, byProxy or byCheck
+	start  func(*testing.T, addresses, string) string
+	config string
+}
+
+// How a gateway asks its gate, beside the values of gate.forward.
+const (
+	byProxy = "proxy"     // it passes every request to the gate
+	byCheck = "ext_authz" // over gRPC
+)
+
+// forward is the value of gate.forward, empty where none is needed.
+func (g gateway) forward() string {
+	if g.by == byProxy || g.by == byCheck {
+		return ""
+	}
+	return g.by
+}
+
+// gateways are the gateways as their pages have them.
+func gateways(t *testing.T) []gateway {
+	t.Helper()
+	envoy := pages(t, "envoy.md", "yaml")
+	return []gateway{
+		{"haproxy", byProxy, startHAProxy, page(t, "haproxy.md", "haproxy")},
+		{"nginx", "nginx", startNginx, page(t, "nginx.md", "nginx")},
+		{"caddy", "traefik", startCaddy, page(t, "caddy.md", "caddyfile")},
+		{"traefik", "traefik", startTraefik, strings.Join(pages(t, "traefik.md", "yaml")[:2], traefikCut)},
+		{"envoy grpc", byCheck, startEnvoy, envoy[0]},
+		{"envoy http", "envoy", startEnvoy, envoy[1]},
+	}
+}
+
 // page returns the first block of a language that stands in a page of docs: what
 // people copy is what is tested.
 func page(t *testing.T, name, language string) string {

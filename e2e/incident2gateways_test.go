@@ -133,26 +133,15 @@ func plainVerifier(u *userService, leeway time.Duration) http.Handler {
 func TestIncident2AtGatewaysWithLongcase(t *testing.T) {
 	t.Parallel()
 	strict, lenient := newUserService(t, "user-service", ahead), newUserService(t, "user-service-2", ahead)
-	for _, tt := range []struct {
-		name, forward string
-		start         func(*testing.T, addresses, string) string
-		config        string
-	}{
-		{"nginx", "nginx", startNginx, page(t, "nginx.md", "nginx")},
-		{"Caddy", "traefik", startCaddy, page(t, "caddy.md", "caddyfile")},
-		{"Traefik", "traefik", startTraefik, strings.Join(pages(t, "traefik.md", "yaml")[:2], traefikCut)},
-		{"HAProxy before the proxy", "", startHAProxy, page(t, "haproxy.md", "haproxy")},
-		{"Envoy over gRPC", "", startEnvoy, pages(t, "envoy.md", "yaml")[0]},
-		{"Envoy over HTTP", "envoy", startEnvoy, pages(t, "envoy.md", "yaml")[1]},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
+	for _, g := range gateways(t) {
+		t.Run(g.name, func(t *testing.T) {
 			a := addresses{Front: freeAddress(t), Gate: freeAddress(t), ExtAuthz: freeAddress(t), Upstream: newBackend(t).address}
 			more := fmt.Sprintf("  ext_authz: %s\n  trusted_proxies: [127.0.0.1/32]\n  routes: [{path: /orders/, upstream: \"http://%s\"}]\n", a.ExtAuthz, a.Upstream)
-			if tt.forward != "" {
-				more += "  forward: " + tt.forward + "\n"
+			if g.forward() != "" {
+				more += "  forward: " + g.forward() + "\n"
 			}
 			j := around{address: a.Gate, gate: more}.judge(t, strict.accept+", leeway: 10s}", lenient.accept+", leeway: 30s}")
-			front := tt.start(t, a, tt.config)
+			front := g.start(t, a, g.config)
 			eventually(t, patience, "the gateway asks", func() bool { return status(front+"/orders/1") == http.StatusUnauthorized })
 			w := witness{claim: "nbf", reason: []string{"not_yet_valid"}}
 			var last answer
