@@ -16,7 +16,7 @@ type Claims struct {
 	ClientID  string   // "client_id", RFC 8693 section 4.3
 	ID        string   // "jti"
 	Session   string   // "sid"
-	Scope     string   // "scope", space-delimited, RFC 8693 section 4.2
+	Scope     string   // "scope", space-delimited, RFC 8693 section 4.2; also of an array, or of "scp"
 	IssuedAt  time.Time
 	NotBefore time.Time
 	Expires   time.Time

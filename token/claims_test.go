@@ -51,6 +51,67 @@ func TestScopesAreSplitAtSpacesOnly(t *testing.T) {
 	}
 }
 
+// Duende IdentityServer and Spring write an array, Okta and Entra "scp".
+func TestScopesOfOtherIssuers(t *testing.T) {
+	const refused = "malformed"
+	tests := []struct{ name, claims, scope string }{
+		{"none", ``, ""},
+		{"a string", `"scope":"a b"`, "a b"},
+		{"an array", `"scope":["a","b:c"]`, "a b:c"},
+		{"an array of one", `"scope":[ "a" ]`, "a"},
+		{"an array of one, escaped", `"scope":["\u0061"]`, "a"},
+		{"an empty array", `"scope":[]`, ""},
+		{"two scopes in one item", `"scope":["a b"]`, refused},
+		{"two scopes in one item, escaped", `"scope":["a\u0020b"]`, refused},
+		{"a tab in an item", `"scope":["a\tb"]`, refused},
+		{"a quotation mark in an item", `"scope":["a\"b"]`, refused},
+		{"a letter beyond ASCII in an item", `"scope":["é"]`, refused},
+		{"an empty item", `"scope":["a",""]`, refused},
+		{"an item that is a space", `"scope":[" "]`, refused},
+		{"null among items", `"scope":["a",null]`, refused},
+		{"an array in the array", `"scope":[["a"]]`, refused},
+		{"an object", `"scope":{"a":true}`, refused},
+		{"null", `"scope":null`, refused},
+		{"no JSON", `"scope":[a]`, refused},
+		{"not closed", `"scope":["a"`, refused},
+
+		{"scp, an array", `"scp":["a","b"]`, "a b"},
+		{"scp, a string", `"scp":"a b"`, "a b"},
+		{"scp, an empty array", `"scp":[]`, ""},
+		{"scp with two scopes in one item", `"scp":["a","b c"]`, ""},
+		{"scp with an empty item", `"scp":["a",""]`, ""},
+		{"scp with a number", `"scp":["a",1]`, ""},
+		{"scp with an object", `"scp":[{"b":"c"},"a"]`, ""},
+		{"scp, a number", `"scp":7`, ""},
+		{"scp, null", `"scp":null`, ""},
+		{"scp with a member twice", `"scp":[{"b":1,"b":1}]`, refused},
+		{"scp that is no JSON", `"scp":[a]`, refused},
+		{"scp in another case", `"Scp":["a"]`, refused},
+		{"scp twice", `"scp":["a"],"scp":["b"]`, refused},
+		{"both, scope first", `"scope":"a","scp":["b"]`, "a"},
+		{"both, scp first", `"scp":["b"],"scope":"a"`, "a"},
+		{"scope is empty and counts", `"scope":"","scp":["b"]`, ""},
+		{"scope is an empty array and counts", `"scp":"b","scope":[]`, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := check(signed(hs, "{"+tt.claims+"}"), hs256(t))
+			if tt.scope == refused {
+				if !errors.Is(err, token.Malformed) {
+					t.Errorf("Claims = %+v, %v, want %v", c, err, token.Malformed)
+				}
+				return
+			}
+			if err != nil || c.Scope != tt.scope {
+				t.Errorf("scope = %q, %v, want %q", c.Scope, err, tt.scope)
+			}
+			if asked, err := token.ReadClaims(c.Raw); err != nil || asked.Scope != tt.scope {
+				t.Errorf("an answer's scope = %q, %v, want %q", asked.Scope, err, tt.scope)
+			}
+		})
+	}
+}
+
 func TestMemberIsWhatWasSigned(t *testing.T) {
 	c := token.Claims{Raw: []byte(` {"n": 1.50 ,"act":{"sub": "a"},"\u0078":null,"t":"\u0041"} `)}
 	tests := []struct {
@@ -205,7 +266,7 @@ func manyMembers(n int, last string) string {
 }
 
 func TestStringClaimsAreStrings(t *testing.T) {
-	for _, name := range []string{"iss", "sub", "client_id", "jti", "sid", "scope"} {
+	for _, name := range []string{"iss", "sub", "client_id", "jti", "sid"} {
 		for _, value := range []string{"null", "1", "true", `["a"]`, `{"a":1}`, "x", `"`} {
 			payload := fmt.Sprintf(`{%q:%s}`, name, value)
 			if _, err := check(signed(hs, payload), hs256(t)); !errors.Is(err, token.Malformed) {

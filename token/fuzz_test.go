@@ -55,6 +55,7 @@ func FuzzClaims(f *testing.F) {
 	for _, payload := range []string{
 		`{}`, `{"iss":"a","aud":["b","c"],"exp":1.7e9,"cnf":{"jkt":"x"}}`, `{"exp":1,"Exp":2}`, `{"a":"\ud83d\ude00"}`,
 		`{"a":{"b":[1,2,{"c":null}]}}`, `{"aud":[]}`, `{"x":"\ud800"}`, "{\"sub\":\"\xff\"}", `{"iat":-1}`, ` { } `,
+		`{"scope":["a","b"]}`, `{"scp":["a b","c"]}`, `{"scp":"a b","scope":[]}`,
 	} {
 		f.Add(payload)
 	}
@@ -74,8 +75,9 @@ func FuzzClaims(f *testing.F) {
 			t.Fatalf("encoding/json refuses %q: %v", payload, err)
 		}
 		sameText(t, all, map[string]string{
-			"iss": c.Issuer, "sub": c.Subject, "client_id": c.ClientID, "jti": c.ID, "sid": c.Session, "scope": c.Scope,
+			"iss": c.Issuer, "sub": c.Subject, "client_id": c.ClientID, "jti": c.ID, "sid": c.Session,
 		})
+		sameScopes(t, all, c)
 		sameMembers(t, all, c)
 	})
 }
@@ -85,6 +87,36 @@ func sameText(t *testing.T, all map[string]any, read map[string]string) {
 	for name, got := range read {
 		if want, ok := all[name]; ok && want != got || !ok && got != "" {
 			t.Errorf("%s = %q, encoding/json reads %v", name, got, want)
+		}
+	}
+}
+
+// sameScopes: what the claim holds is read, and no scope that is not one of its
+// items.
+func sameScopes(t *testing.T, all map[string]any, c token.Claims) {
+	t.Helper()
+	claim, given := all["scope"]
+	if !given {
+		claim = all["scp"]
+	}
+	switch said := claim.(type) {
+	case string:
+		if c.Scope != said {
+			t.Errorf("scope = %q, encoding/json reads %q", c.Scope, said)
+		}
+	case []any:
+		read := c.Scopes()
+		if len(read) != len(said) && (given || c.Scope != "") {
+			t.Errorf("scopes = %q, encoding/json reads %q", read, said)
+		}
+		for i, one := range read {
+			if one != said[i] {
+				t.Errorf("scopes = %q, encoding/json reads %q", read, said)
+			}
+		}
+	default:
+		if c.Scope != "" {
+			t.Errorf("scope = %q, encoding/json reads %v", c.Scope, claim)
 		}
 	}
 }

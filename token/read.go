@@ -97,9 +97,9 @@ func (c Claims) Member(name string) (json.RawMessage, bool) {
 }
 
 // claimNames are the claims of RFC 7519, 8693, 9068, 7800 and OpenID Connect
-// that anyone might judge. Read only.
+// that anyone might judge, and "scp". Read only.
 var claimNames = []string{
-	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "sid", "scope", "auth_time", "cnf",
+	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "sid", "scope", "scp", "auth_time", "cnf",
 	"act", "may_act", "azp", "nonce", "acr", "amr", "roles", "groups", "entitlements", "events",
 	"htm", "htu", "ath",
 }
@@ -113,15 +113,22 @@ func readClaims(payload string) (c Claims, err error) {
 		return c, err
 	}
 	var seen names
+	var allowed scopes
 	for {
 		name, ok, err := s.member(&seen)
 		if err != nil {
 			return c, err
 		}
 		if !ok {
+			c.Scope = allowed.list()
 			return c, s.end()
 		}
-		if err := c.read(&s, name); err != nil {
+		if name == "scope" || name == "scp" {
+			err = allowed.read(&s, name)
+		} else {
+			err = c.read(&s, name)
+		}
+		if err != nil {
 			return c, err
 		}
 	}
@@ -162,8 +169,6 @@ func (c *Claims) text(name string) *string {
 		return &c.ID
 	case "sid":
 		return &c.Session
-	case "scope":
-		return &c.Scope
 	}
 	return nil
 }
