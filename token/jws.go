@@ -158,6 +158,9 @@ func (j *JWS) readParameter(s *scanner, name string) (err error) {
 	case "typ":
 		j.typ, err = s.stringOf(name)
 		j.typ = strings.ToLower(j.typ)
+		if err == nil && j.typ == "" {
+			err = Refuse(Malformed, "header: typ is empty; leave it out, or name the type")
+		}
 	case "crit", "b64", "zip", "enc":
 		return Refuse(Malformed, "header: %q is not understood", name)
 	default:

@@ -81,6 +81,7 @@ func TestParseRefusesHeader(t *testing.T) {
 		{"kid with a Kelvin sign", `{"alg":"HS256","\u212Aid":"k"}`, token.Malformed},
 		{"kid number", `{"alg":"HS256","kid":1}`, token.Malformed},
 		{"kid null", `{"alg":"HS256","kid":null}`, token.Malformed},
+		{"typ empty", `{"alg":"HS256","typ":""}`, token.Malformed},
 		{"typ array", `{"alg":"HS256","typ":["JWT"]}`, token.Malformed},
 		{"crit unknown", `{"alg":"HS256","crit":["foo"],"foo":1}`, token.Malformed},
 		{"crit empty", `{"alg":"HS256","crit":[]}`, token.Malformed},
