@@ -46,6 +46,7 @@ var house = map[string][]string{
 	"gate/extauthz":         {"gate", "token"},
 	"gate/introspect":       {"clientauth", "discovery", "token"},
 	"internal/clock":        {"verify/skew"},
+	"internal/gatetest":     {"token"},
 	"issuer":                {"issuer/pages", "issuer/password", "store", "verify", "verify/early", "jwks", "token"},
 	"issuer/keys":           {"store", "jwks", "token"},
 	"issuer/pages":          {},

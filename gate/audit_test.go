@@ -29,11 +29,11 @@ func TestEachDecisionIsRecordedOnce(t *testing.T) {
 		{"forged", asking("Bearer " + sign(t, newSigner(t, "k2"), good())), func(r Record) Record {
 			return Record{Time: start, Method: "GET", Path: "/x", Route: "/", Peer: r.Peer, Reason: "unknown_key"}
 		}},
-		{"no scope", asking("Bearer " + sign(t, key, good().with(claims{"scope": "x"}))), func(r Record) Record {
+		{"no scope", asking("Bearer " + sign(t, key, good().With(claims{"scope": "x"}))), func(r Record) Record {
 			r.Allowed, r.Reason = false, "insufficient_scope"
 			return r
 		}},
-		{"long names", asking("Bearer " + sign(t, key, good().with(claims{"sub": long, "jti": long, "client_id": long}))), func(r Record) Record {
+		{"long names", asking("Bearer " + sign(t, key, good().With(claims{"sub": long, "jti": long, "client_id": long}))), func(r Record) Record {
 			r.Allowed, r.Reason, r.Subject, r.Client, r.TokenID = false, "client_not_allowed", clip(long), clip(long), clip(long)
 			return r
 		}},

@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/longcase/longcase/internal/gatetest"
 	"github.com/longcase/longcase/token"
 )
 
@@ -64,12 +65,6 @@ func newECKey(t testing.TB) *ecdsa.PrivateKey {
 	return key
 }
 
-func tokenFor(t testing.TB, key token.Signer, c tls.Certificate) string {
-	t.Helper()
-	sum := sha256.Sum256(c.Certificate[0])
-	return sign(t, key, good().with(claims{"cnf": claims{"x5t#S256": base64.RawURLEncoding.EncodeToString(sum[:])}}))
-}
-
 // RFC 8705 section 3, over TLS: the token's certificate and no other, whoever
 // signed it.
 func TestCertificateBoundTokensOverTLS(t *testing.T) {
@@ -91,14 +86,14 @@ func TestCertificateBoundTokensOverTLS(t *testing.T) {
 		path   string
 		reason token.Reason
 	}{
-		{"self-signed", []tls.Certificate{self}, tokenFor(t, key, self), "/mtls/1", ""},
-		{"signed by a CA", []tls.Certificate{signed}, tokenFor(t, key, signed), "/mtls/1", ""},
-		{"bound, where no binding is asked for", []tls.Certificate{self}, tokenFor(t, key, self), "/any/1", ""},
-		{"renewed with the same key", []tls.Certificate{renewed}, tokenFor(t, key, self), "/mtls/1", token.BindingMismatch},
-		{"another's", []tls.Certificate{signed}, tokenFor(t, key, self), "/any/1", token.BindingMismatch},
-		{"the CA's own", []tls.Certificate{signed}, tokenFor(t, key, ca), "/mtls/1", token.BindingMismatch},
-		{"none", nil, tokenFor(t, key, self), "/mtls/1", token.BindingMissing},
-		{"none, where no binding is asked for", nil, tokenFor(t, key, self), "/any/1", token.BindingMissing},
+		{"self-signed", []tls.Certificate{self}, gatetest.SignFor(t, key, self), "/mtls/1", ""},
+		{"signed by a CA", []tls.Certificate{signed}, gatetest.SignFor(t, key, signed), "/mtls/1", ""},
+		{"bound, where no binding is asked for", []tls.Certificate{self}, gatetest.SignFor(t, key, self), "/any/1", ""},
+		{"renewed with the same key", []tls.Certificate{renewed}, gatetest.SignFor(t, key, self), "/mtls/1", token.BindingMismatch},
+		{"another's", []tls.Certificate{signed}, gatetest.SignFor(t, key, self), "/any/1", token.BindingMismatch},
+		{"the CA's own", []tls.Certificate{signed}, gatetest.SignFor(t, key, ca), "/mtls/1", token.BindingMismatch},
+		{"none", nil, gatetest.SignFor(t, key, self), "/mtls/1", token.BindingMissing},
+		{"none, where no binding is asked for", nil, gatetest.SignFor(t, key, self), "/any/1", token.BindingMissing},
 		{"with a token that is not bound", []tls.Certificate{self}, sign(t, key, good()), "/mtls/1", token.BindingMissing},
 		{"with a token that is not bound, where none is asked for", []tls.Certificate{self}, sign(t, key, good()), "/any/1", ""},
 	}
@@ -152,7 +147,7 @@ func TestForwardedCertificates(t *testing.T) {
 	key := newSigner(t, "k1")
 	ca := certified(t, newECKey(t), nil)
 	mine, theirs := certified(t, newECKey(t), &ca), certified(t, newECKey(t), nil)
-	raw := tokenFor(t, key, mine)
+	raw := gatetest.SignFor(t, key, mine)
 	for forward, name := range certificateHeaders {
 		g := bindingGate(t, key, func(c *Config) { c.Forward = forward })
 		form, other := forms(mine)[forward], forms(theirs)[forward]
@@ -206,7 +201,7 @@ func TestForwardedCertificates(t *testing.T) {
 func TestTheProxysOwnCertificateIsNotTheClients(t *testing.T) {
 	key := newSigner(t, "k1")
 	own := certified(t, newECKey(t), nil)
-	raw := tokenFor(t, key, own)
+	raw := gatetest.SignFor(t, key, own)
 	accepting := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	upstream := serve(t, accepting)
 	for _, tt := range []struct {

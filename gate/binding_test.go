@@ -2,11 +2,8 @@ package gate
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,59 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/longcase/longcase/internal/gatetest"
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
 	"github.com/longcase/longcase/verify/dpop"
 )
-
-// prover is a client with a DPoP key.
-type prover struct {
-	key ed25519.PrivateKey
-	jkt string
-}
-
-func newProver(t testing.TB) prover {
-	t.Helper()
-	pub, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k, err := token.NewKey("", token.EdDSA, pub)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return prover{key, strings.TrimPrefix(token.Fingerprint(k), "SHA256:")}
-}
-
-// proof is one for method, URL and token, made at now; a nil claim is left out.
-func (p prover) proof(t testing.TB, method, url, raw, nonce string, change claims) string {
-	t.Helper()
-	sum := sha256.Sum256([]byte(raw))
-	enc := base64.RawURLEncoding
-	say := claims{"jti": rand.Text(), "htm": method, "htu": url, "iat": start.Unix(), "ath": enc.EncodeToString(sum[:])}
-	if nonce != "" {
-		say["nonce"] = nonce
-	}
-	header := claims{"typ": "dpop+jwt", "alg": "EdDSA", "jwk": claims{
-		"kty": "OKP", "crv": "Ed25519", "x": enc.EncodeToString(p.key.Public().(ed25519.PublicKey)),
-	}}
-	text := enc.EncodeToString(encoded(t, header)) + "." + enc.EncodeToString(encoded(t, say.with(change)))
-	return text + "." + enc.EncodeToString(ed25519.Sign(p.key, []byte(text)))
-}
-
-func encoded(t testing.TB, v any) []byte {
-	t.Helper()
-	data, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
-func (p prover) token(t testing.TB, key token.Signer) string {
-	t.Helper()
-	return sign(t, key, good().with(claims{"cnf": claims{"jkt": p.jkt}}))
-}
 
 // called is what clients call the gate of these tests.
 const called = "https://api.test"
@@ -100,12 +49,12 @@ func presenting(scheme, raw, path string, proofs ...string) Request {
 }
 
 func TestDPoPAtTheGate(t *testing.T) {
-	key, p, other := newSigner(t, "k1"), newProver(t), newProver(t)
-	bound, unbound := p.token(t, key), sign(t, key, good())
+	key, p, other := newSigner(t, "k1"), gatetest.NewProver(t), gatetest.NewProver(t)
+	bound, unbound := p.Token(t, key), sign(t, key, good())
 	g := bindingGate(t, key, nil)
 	nonce := g.keys.nonces.At(start)
 	prove := func(path, nonce string, change claims) string {
-		return p.proof(t, "GET", called+path, bound, nonce, change)
+		return p.Proof(t, "GET", called+path, bound, nonce, change)
 	}
 	tests := []struct {
 		name   string
@@ -124,15 +73,15 @@ func TestDPoPAtTheGate(t *testing.T) {
 		{"an old nonce", presenting("DPoP", bound, "/dpop/1", prove("/dpop/1", g.keys.nonces.At(at(-600)), nil)), token.BindingMissing, "use_dpop_nonce", "none of the last"},
 		{"two proofs", presenting("DPoP", bound, "/dpop/1", prove("/dpop/1", nonce, nil), prove("/dpop/1", nonce, nil)), token.BindingMismatch, "invalid_dpop_proof", "2 DPoP headers"},
 		{"for another path", presenting("DPoP", bound, "/dpop/1", prove("/dpop/2", nonce, nil)), token.BindingMismatch, "invalid_dpop_proof", "htu is"},
-		{"for the inner name", presenting("DPoP", bound, "/dpop/1", p.proof(t, "GET", "http://inside.test/dpop/1", bound, nonce, nil)), token.BindingMismatch, "invalid_dpop_proof", "htu is"},
+		{"for the inner name", presenting("DPoP", bound, "/dpop/1", p.Proof(t, "GET", "http://inside.test/dpop/1", bound, nonce, nil)), token.BindingMismatch, "invalid_dpop_proof", "htu is"},
 		{"for another method", presenting("DPoP", bound, "/dpop/1", prove("/dpop/1", nonce, claims{"htm": "POST"})), token.BindingMismatch, "invalid_dpop_proof", "htm is"},
-		{"for another token", presenting("DPoP", bound, "/dpop/1", p.proof(t, "GET", called+"/dpop/1", unbound, nonce, nil)), token.BindingMismatch, "invalid_dpop_proof", "ath"},
+		{"for another token", presenting("DPoP", bound, "/dpop/1", p.Proof(t, "GET", called+"/dpop/1", unbound, nonce, nil)), token.BindingMismatch, "invalid_dpop_proof", "ath"},
 		{"too old", presenting("DPoP", bound, "/any/1", prove("/any/1", "", claims{"iat": at(-95).Unix()})), token.BindingMismatch, "invalid_dpop_proof", "95 s old (at most 60 s)"},
-		{"by another key", presenting("DPoP", bound, "/dpop/1", other.proof(t, "GET", called+"/dpop/1", bound, nonce, nil)), token.BindingMismatch, "invalid_token", "cnf.jkt"},
+		{"by another key", presenting("DPoP", bound, "/dpop/1", other.Proof(t, "GET", called+"/dpop/1", bound, nonce, nil)), token.BindingMismatch, "invalid_token", "cnf.jkt"},
 		{"bound, as a bearer token", presenting("Bearer", bound, "/any/1"), token.BindingMissing, "invalid_token", "proof"},
 		{"bound, as a bearer token with a proof", presenting("Bearer", bound, "/any/1", prove("/any/1", nonce, nil)), token.BindingMissing, "invalid_token", ""},
 		{"bound, as a bearer token with a proof, where DPoP is asked for", presenting("Bearer", bound, "/dpop/1", prove("/dpop/1", nonce, nil)), token.BindingMissing, "invalid_token", ""},
-		{"not bound, as DPoP", presenting("DPoP", unbound, "/any/1", p.proof(t, "GET", called+"/any/1", unbound, nonce, nil)), token.BindingMissing, "invalid_token", "not bound"},
+		{"not bound, as DPoP", presenting("DPoP", unbound, "/any/1", p.Proof(t, "GET", called+"/any/1", unbound, nonce, nil)), token.BindingMissing, "invalid_token", "not bound"},
 		{"not bound, where DPoP is asked for", presenting("Bearer", unbound, "/dpop/1"), token.BindingMissing, "invalid_token", "no jkt"},
 		{"bound to a key, where a certificate is asked for", presenting("DPoP", bound, "/mtls/1", prove("/mtls/1", nonce, nil)), token.BindingMissing, "invalid_token", "x5t#S256"},
 	}
@@ -179,16 +128,16 @@ func TestTheChallengeNamesEveryAlgorithmOfAProof(t *testing.T) {
 // A client without a nonce learns one with the first answer, whatever that is,
 // and the next one before its own is too old.
 func TestTheLifeOfANonce(t *testing.T) {
-	key, p := newSigner(t, "k1"), newProver(t)
+	key, p := newSigner(t, "k1"), gatetest.NewProver(t)
 	now := start
 	g := bindingGate(t, key, func(c *Config) { c.Now = func() time.Time { return now } })
-	raw := p.token(t, key)
+	raw := p.Token(t, key)
 	h := g.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Cache-Control", "max-age=60") }))
 	ask := func(nonce string) (int, string) {
 		t.Helper()
 		r := httptest.NewRequest("GET", called+"/dpop/1", nil)
 		r.Header.Set("Authorization", "DPoP "+raw)
-		r.Header.Set("DPoP", p.proof(t, "GET", called+"/dpop/1", raw, nonce, claims{"iat": now.Unix()}))
+		r.Header.Set("DPoP", p.Proof(t, "GET", called+"/dpop/1", raw, nonce, claims{"iat": now.Unix()}))
 		resp := do(h, r)
 		return resp.StatusCode, resp.Header.Get("DPoP-Nonce")
 	}
@@ -229,25 +178,25 @@ func (u *uses) first(_ context.Context, kind, key string, end time.Time) (bool, 
 }
 
 func TestAProofIsUsedOnceAndLast(t *testing.T) {
-	key, p, other := newSigner(t, "k1"), newProver(t), newProver(t)
-	bound := p.token(t, key)
+	key, p, other := newSigner(t, "k1"), gatetest.NewProver(t), gatetest.NewProver(t)
+	bound := p.Token(t, key)
 	u := &uses{keys: map[string]time.Time{}}
 	now := start
 	g := bindingGate(t, key, func(c *Config) { c.First, c.Now = u.first, func() time.Time { return now } })
 	judge := func(path, proof string) string {
 		return g.Judge(context.Background(), presenting("DPoP", bound, path, proof)).Reason
 	}
-	wrong := other.proof(t, "GET", called+"/any/1", bound, "", nil)
-	scoped := p.proof(t, "GET", called+"/scoped/1", bound, "", nil)
-	old := p.proof(t, "GET", called+"/any/1", bound, "", claims{"iat": at(-61).Unix()})
+	wrong := other.Proof(t, "GET", called+"/any/1", bound, "", nil)
+	scoped := p.Proof(t, "GET", called+"/scoped/1", bound, "", nil)
+	old := p.Proof(t, "GET", called+"/any/1", bound, "", claims{"iat": at(-61).Unix()})
 	for _, refused := range []string{judge("/any/1", wrong), judge("/scoped/1", scoped), judge("/any/1", old)} {
 		if refused == "" || refused == string(token.Replayed) || len(u.keys) != 0 {
 			t.Errorf("%q, and %d proofs are used up", refused, len(u.keys))
 		}
 	}
-	proof := p.proof(t, "GET", called+"/any/1", bound, "", claims{"jti": "once"})
-	again := p.proof(t, "GET", called+"/any/1", bound, "", claims{"jti": "once", "x": 1})
-	elsewhere := p.proof(t, "GET", called+"/any/2", bound, "", claims{"jti": "once"})
+	proof := p.Proof(t, "GET", called+"/any/1", bound, "", claims{"jti": "once"})
+	again := p.Proof(t, "GET", called+"/any/1", bound, "", claims{"jti": "once", "x": 1})
+	elsewhere := p.Proof(t, "GET", called+"/any/2", bound, "", claims{"jti": "once"})
 	if judge("/any/1", proof) != "" || judge("/any/2", elsewhere) != "" {
 		t.Error("two URLs share one jti")
 	}
@@ -267,7 +216,7 @@ func TestAProofIsUsedOnceAndLast(t *testing.T) {
 		}
 	}
 	u.err = errors.New("no connection")
-	if got := judge("/any/1", p.proof(t, "GET", called+"/any/1", bound, "", claims{"iat": now.Unix()})); got != string(token.RevocationsStale) {
+	if got := judge("/any/1", p.Proof(t, "GET", called+"/any/1", bound, "", claims{"iat": now.Unix()})); got != string(token.RevocationsStale) {
 		t.Errorf("without a memory: %q", got)
 	}
 }
@@ -280,11 +229,11 @@ func TestTheMemoryOfProofsIsBounded(t *testing.T) {
 		total /= 20
 	}
 	const perSecond = 100
-	key, p := newSigner(t, "k1"), newProver(t)
+	key, p := newSigner(t, "k1"), gatetest.NewProver(t)
 	now := start
 	clock := func() time.Time { return now }
 	m := newMarks(total, clock)
-	h := sha256.Sum256([]byte(p.token(t, key)))
+	h := sha256.Sum256([]byte(p.Token(t, key)))
 	for i := range total {
 		now = start.Add(time.Duration(i) * time.Second / perSecond)
 		key := base64.RawURLEncoding.EncodeToString(h[:])
@@ -297,9 +246,9 @@ func TestTheMemoryOfProofsIsBounded(t *testing.T) {
 		t.Errorf("%d of %d proofs are remembered, more than %d", len(m.until), total, most)
 	}
 	g := bindingGate(t, key, func(c *Config) { c.First = newMarks(10, clock).First; c.Now = fixed })
-	raw := p.token(t, key)
+	raw := p.Token(t, key)
 	for i := range 12 {
-		a := g.Judge(context.Background(), presenting("DPoP", raw, "/any/1", p.proof(t, "GET", called+"/any/1", raw, "", nil)))
+		a := g.Judge(context.Background(), presenting("DPoP", raw, "/any/1", p.Proof(t, "GET", called+"/any/1", raw, "", nil)))
 		if want := map[bool]string{true: "", false: string(token.RevocationsStale)}[i < 10]; a.Reason != want {
 			t.Errorf("proof %d of 10: %q (%s), want %q", i+1, a.Reason, a.Detail, want)
 		}
@@ -307,8 +256,8 @@ func TestTheMemoryOfProofsIsBounded(t *testing.T) {
 }
 
 func TestTheURLOfAProof(t *testing.T) {
-	key, p := newSigner(t, "k1"), newProver(t)
-	raw := p.token(t, key)
+	key, p := newSigner(t, "k1"), gatetest.NewProver(t)
+	raw := p.Token(t, key)
 	for _, tt := range []struct {
 		own, scheme, target, htu string
 		ok                       bool
@@ -324,7 +273,7 @@ func TestTheURLOfAProof(t *testing.T) {
 		{"", "https", "/any/a%20b", "https://inside.test/any/a%20b", true},
 	} {
 		g := bindingGate(t, key, func(c *Config) { c.URL = tt.own })
-		r := presenting("DPoP", raw, tt.target, p.proof(t, "GET", tt.htu, raw, "", nil))
+		r := presenting("DPoP", raw, tt.target, p.Proof(t, "GET", tt.htu, raw, "", nil))
 		r.Scheme = tt.scheme
 		if a := g.Judge(context.Background(), r); a.Allowed != tt.ok {
 			t.Errorf("%+v: %q (%s)", tt, a.Reason, a.Detail)
@@ -335,12 +284,12 @@ func TestTheURLOfAProof(t *testing.T) {
 // Where nobody tells /verify what the original request was, no proof can be
 // judged.
 func TestForwardAuthWithoutForwardTakesNoProof(t *testing.T) {
-	key, p := newSigner(t, "k1"), newProver(t)
-	raw := p.token(t, key)
+	key, p := newSigner(t, "k1"), gatetest.NewProver(t)
+	raw := p.Token(t, key)
 	g := bindingGate(t, key, nil)
 	r := get("/verify", "")
 	r.Header.Set("Authorization", "DPoP "+raw)
-	r.Header.Set("DPoP", p.proof(t, "GET", called+"/verify", raw, "", nil))
+	r.Header.Set("DPoP", p.Proof(t, "GET", called+"/verify", raw, "", nil))
 	if got := readProblem(t, do(g.Handler(), r)); got.Reason != string(token.BindingMismatch) || !strings.Contains(got.Detail, "configure forward") {
 		t.Errorf("%+v", got)
 	}
@@ -349,16 +298,16 @@ func TestForwardAuthWithoutForwardTakesNoProof(t *testing.T) {
 // A token that is good for one request is used up by none that is refused for
 // what only the gate judges; neither is a proof.
 func TestNothingIsUsedUpByARefusal(t *testing.T) {
-	key, p := newSigner(t, "k1"), newProver(t)
+	key, p := newSigner(t, "k1"), gatetest.NewProver(t)
 	own := certified(t, newECKey(t), nil)
-	bound := p.token(t, key)
+	bound := p.Token(t, key)
 	u := &uses{keys: map[string]time.Time{}}
 	g := bindingGate(t, key, func(c *Config) {
 		c.First = u.first
 		c.Routes = append(c.Routes, Route{Path: "/certified/", Binding: verify.MTLS, Once: true})
 	})
 	prove := func(jti string) string {
-		return p.proof(t, "GET", called+"/once/1", bound, "", claims{"jti": jti})
+		return p.Proof(t, "GET", called+"/once/1", bound, "", claims{"jti": jti})
 	}
 	used := func() (kinds string) {
 		for key := range u.keys {
@@ -366,8 +315,8 @@ func TestNothingIsUsedUpByARefusal(t *testing.T) {
 		}
 		return kinds
 	}
-	certified := tokenFor(t, key, own)
-	byCertificate := presenting("DPoP", certified, "/certified/1", p.proof(t, "GET", called+"/certified/1", certified, "", nil))
+	certified := gatetest.SignFor(t, key, own)
+	byCertificate := presenting("DPoP", certified, "/certified/1", p.Proof(t, "GET", called+"/certified/1", certified, "", nil))
 	byCertificate.Certificate = own.Certificate[0]
 	if a := g.Judge(context.Background(), byCertificate); a.Reason != string(token.BindingMissing) || used() != "" {
 		t.Errorf("under the wrong scheme: %q (%s), used up: %s", a.Reason, a.Detail, used())
@@ -376,12 +325,12 @@ func TestNothingIsUsedUpByARefusal(t *testing.T) {
 	if a := g.Judge(context.Background(), presenting("DPoP", bound, "/once/1", proof)); !a.Allowed || len(u.keys) != 2 {
 		t.Fatalf("%q (%s), used up: %s", a.Reason, a.Detail, used())
 	}
-	other := sign(t, key, good().with(claims{"jti": "t2", "cnf": claims{"jkt": p.jkt}}))
-	same := p.proof(t, "GET", called+"/once/1", other, "", claims{"jti": "once"}) // a client that makes the same jti twice
+	other := sign(t, key, good().With(claims{"jti": "t2", "cnf": claims{"jkt": p.JKT}}))
+	same := p.Proof(t, "GET", called+"/once/1", other, "", claims{"jti": "once"}) // a client that makes the same jti twice
 	if a := g.Judge(context.Background(), presenting("DPoP", other, "/once/1", same)); a.Reason != string(token.Replayed) || len(u.keys) != 2 {
 		t.Errorf("with a proof that was used: %q (%s), used up: %s", a.Reason, a.Detail, used())
 	}
-	fresh := p.proof(t, "GET", called+"/once/1", other, "", nil)
+	fresh := p.Proof(t, "GET", called+"/once/1", other, "", nil)
 	if a := g.Judge(context.Background(), presenting("DPoP", other, "/once/1", fresh)); !a.Allowed {
 		t.Errorf("afterwards: %q (%s)", a.Reason, a.Detail)
 	}

@@ -106,7 +106,7 @@ func TestVerifySaysWhoItIs(t *testing.T) {
 		{"eve\r\nX-Token-Client: root", "eve%0D%0AX-Token-Client: root"},
 	}
 	for _, tt := range tests {
-		resp := do(g.Handler(), get("/verify", sign(t, key, good().with(claims{"sub": tt.subject}))))
+		resp := do(g.Handler(), get("/verify", sign(t, key, good().With(claims{"sub": tt.subject}))))
 		h := resp.Header
 		if resp.StatusCode != 200 || h.Get("X-Token-Subject") != tt.header {
 			t.Errorf("%q: status %d, X-Token-Subject %q, want %q", tt.subject, resp.StatusCode, h.Get("X-Token-Subject"), tt.header)
@@ -130,7 +130,7 @@ func TestEachRouteHasItsAudience(t *testing.T) {
 	}{
 		{"/orders/1", orders, 200}, {"/orders/1", mail, 401}, {"/mail/1", orders, 401}, {"/mail/1", mail, 200},
 	} {
-		resp := do(h, get(tt.path, sign(t, key, good().with(claims{"aud": tt.aud}))))
+		resp := do(h, get(tt.path, sign(t, key, good().With(claims{"aud": tt.aud}))))
 		if resp.StatusCode != tt.status {
 			t.Errorf("%s with a token for %s: %d, want %d", tt.path, tt.aud, resp.StatusCode, tt.status)
 		}
@@ -235,7 +235,7 @@ func TestTheChallengeQuotesNothingDangerous(t *testing.T) {
 	key := newSigner(t, "k1")
 	g := mustNew(t, config(key))
 	for _, iss := range []string{`x", error="none`, "x\r\nSet-Cookie: a=b", `back\slash`, "Zo\u00eb", strings.Repeat("long", 500)} {
-		resp := do(g.Handler(), get("/verify", sign(t, key, good().with(claims{"iss": iss}))))
+		resp := do(g.Handler(), get("/verify", sign(t, key, good().With(claims{"iss": iss}))))
 		challenge := resp.Header.Get("WWW-Authenticate")
 		if strings.Count(challenge, `"`) != 6 || strings.ContainsAny(challenge, "\r\n\\") || len(challenge) > 1000 || len(resp.Header) != 4 {
 			t.Errorf("iss %q: %q in %v", clip(iss), challenge, resp.Header)

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/longcase/longcase/internal/gatetest"
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
 	"github.com/longcase/longcase/verify/early"
@@ -67,7 +68,7 @@ func TestASilentFeedIsStale(t *testing.T) {
 			want := func(what, reason string) {
 				t.Helper()
 				synctest.Wait()
-				raw := sign(t, key, goodAt(time.Now()))
+				raw := sign(t, key, gatetest.Good(time.Now()))
 				if got := reasonAt(g, raw); got != reason {
 					t.Errorf("%s, %s: reason %q, want %q", when, what, got, reason)
 				}
@@ -89,7 +90,7 @@ func TestASilentFeedIsStale(t *testing.T) {
 			time.Sleep(time.Second)
 			want("after 11 s of silence", stale)
 			if when == AcceptStale {
-				if got := reasonAt(g, sign(t, key, goodAt(time.Now()).with(claims{"jti": "gone"}))); got != string(token.Revoked) {
+				if got := reasonAt(g, sign(t, key, gatetest.Good(time.Now()).With(claims{"jti": "gone"}))); got != string(token.Revoked) {
 					t.Errorf("what is known still counts: %q", got)
 				}
 			}
@@ -123,7 +124,7 @@ func TestEventsDoNotProveFreshness(t *testing.T) {
 		g := mustNew(t, liveConfig(key, feed))
 		defer inBubble(t, g)()
 		time.Sleep(15 * time.Second)
-		if got := reasonAt(g, sign(t, key, goodAt(time.Now()))); got != string(token.RevocationsStale) {
+		if got := reasonAt(g, sign(t, key, gatetest.Good(time.Now()))); got != string(token.RevocationsStale) {
 			t.Errorf("reason %q while the past is still being told", got)
 		}
 	})
@@ -178,12 +179,12 @@ func TestAFullIndexIsStaleUntilThereIsRoom(t *testing.T) {
 		g := mustNew(t, cfg)
 		defer inBubble(t, g)()
 		time.Sleep(time.Minute)
-		if got := reasonAt(g, sign(t, key, goodAt(time.Now()))); got != string(token.RevocationsStale) {
+		if got := reasonAt(g, sign(t, key, gatetest.Good(time.Now()))); got != string(token.RevocationsStale) {
 			t.Errorf("full: reason %q", got)
 		}
 		time.Sleep(7 * time.Minute)
 		for jti, want := range map[string]string{"b": "revoked", "c": "revoked", "d": ""} {
-			if got := reasonAt(g, sign(t, key, goodAt(time.Now()).with(claims{"jti": jti}))); got != want {
+			if got := reasonAt(g, sign(t, key, gatetest.Good(time.Now()).With(claims{"jti": jti}))); got != want {
 				t.Errorf("%s: reason %q, want %q", jti, got, want)
 			}
 		}
@@ -226,7 +227,7 @@ func TestAFeedEndsOnlyItsIssuersTokens(t *testing.T) {
 	if got := reasonAt(g, sign(t, a, good())); got != string(token.KeyRevoked) {
 		t.Errorf("A's token: reason %q", got)
 	}
-	if got := reasonAt(g, sign(t, b, good().with(claims{"iss": issuerB}))); got != "" {
+	if got := reasonAt(g, sign(t, b, good().With(claims{"iss": issuerB}))); got != "" {
 		t.Errorf("B's token: reason %q", got)
 	}
 }
@@ -254,7 +255,7 @@ func TestAClockThatIsWrongForAWhileHidesNoEarlyEnd(t *testing.T) {
 		ahead.Store(0)
 		time.Sleep(3 * time.Second)
 		for jti, want := range map[string]string{"gone": "revoked", "other": ""} {
-			if got := reasonAt(g, sign(t, key, goodAt(time.Now()).with(claims{"jti": jti}))); got != want {
+			if got := reasonAt(g, sign(t, key, gatetest.Good(time.Now()).With(claims{"jti": jti}))); got != want {
 				t.Errorf("%s: reason %q, want %q", jti, got, want)
 			}
 		}

@@ -2,13 +2,9 @@ package gate
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"encoding/json"
 	"io"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -17,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/longcase/longcase/internal/gatetest"
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
 )
@@ -24,64 +21,30 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	issuerA = "https://a.test"
-	orders  = "https://orders.test"
+	issuerA = gatetest.Issuer
+	orders  = gatetest.Orders
 	mail    = "https://mail.test"
 )
 
 // start is the instant at which the fixture's tokens are issued.
-var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+var start = gatetest.Start()
 
 func fixed() time.Time { return start }
 
 func at(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
 
-type claims map[string]any
+type claims = gatetest.Claims
 
-func (c claims) with(more claims) claims {
-	c = maps.Clone(c)
-	maps.Copy(c, more)
-	return c
-}
-
-func good() claims { return goodAt(start) }
-
-func goodAt(now time.Time) claims {
-	return claims{
-		"iss": issuerA, "sub": "alice", "aud": orders, "client_id": "web", "jti": "t1", "sid": "s1",
-		"scope": "orders.read", "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(5 * time.Minute).Unix(),
-	}
-}
+func good() claims { return gatetest.Good(start) }
 
 func newSigner(t testing.TB, id string) token.Signer {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := token.NewSigner(id, token.ES256, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return gatetest.NewSigner(t, id)
 }
 
 func sign(t testing.TB, s token.Signer, c claims) string {
 	t.Helper()
-	return signAs(t, s, "at+jwt", c)
-}
-
-func signAs(t testing.TB, s token.Signer, typ string, c claims) string {
-	t.Helper()
-	body, err := json.Marshal(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := s.Sign(typ, body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
+	return gatetest.Sign(t, s, c)
 }
 
 // config accepts tokens of key for orders at start.

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/longcase/longcase/internal/gatetest"
 	"github.com/longcase/longcase/jwks"
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
@@ -95,7 +96,7 @@ func TestAFollowerResumesWhereItWas(t *testing.T) {
 		t.Errorf("asked from %s, want from the beginning, then c1, then c2", got)
 	}
 	for jti, want := range map[string]string{"t1": "revoked", "t2": "revoked", "t3": "revoked", "t4": "revoked", "t5": ""} {
-		if got := reasonAt(g, sign(t, key, good().with(claims{"jti": jti}))); got != want {
+		if got := reasonAt(g, sign(t, key, good().With(claims{"jti": jti}))); got != want {
 			t.Errorf("%s: reason %q, want %q", jti, got, want)
 		}
 	}
@@ -208,7 +209,7 @@ func TestADeadConnectionIsGivenUp(t *testing.T) {
 		for range 60 {
 			time.Sleep(time.Second)
 			synctest.Wait()
-			if got := reasonAt(g, sign(t, key, goodAt(time.Now()))); got != "" {
+			if got := reasonAt(g, sign(t, key, gatetest.Good(time.Now()))); got != "" {
 				t.Fatalf("reason %q", got)
 			}
 		}
@@ -316,7 +317,9 @@ func TestAWithdrawnKeyIsRefusedAtOnce(t *testing.T) {
 	g := mustNew(t, cfg)
 	run(t, g)
 	eventually(t, "keys and feed are there", func() bool { return g.Ready() == nil })
-	mine := func(key token.Signer) string { return sign(t, key, goodAt(time.Now()).with(claims{"iss": s.URL})) }
+	mine := func(key token.Signer) string {
+		return sign(t, key, gatetest.Good(time.Now()).With(claims{"iss": s.URL}))
+	}
 	ofOld := mine(old)
 	if got := reasonAt(g, ofOld) + reasonAt(g, mine(staying)); got != "" {
 		t.Fatalf("reason %q before anything happened", got)

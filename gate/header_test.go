@@ -96,7 +96,7 @@ func TestWhatOnlyLooksLikeAnIdentityPasses(t *testing.T) {
 // client can have written there.
 func TestAnAnswerLeavesNoIdentityUnsaid(t *testing.T) {
 	key := newSigner(t, "k1")
-	raw := sign(t, key, good().with(claims{"scope": ""}))
+	raw := sign(t, key, good().With(claims{"scope": ""}))
 	cfg := config(key)
 	g := mustNew(t, cfg)
 	want := map[string]string{"X-Token-Subject": "alice", "X-Token-Client": "web", "X-Token-Scope": "", "X-Token-Expires": fmt.Sprint(at(300).Unix())}

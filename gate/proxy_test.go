@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/longcase/longcase/internal/gatetest"
 	"github.com/longcase/longcase/token"
 )
 
@@ -196,7 +197,7 @@ func TestOnlyAWebSocketIsAnUpgrade(t *testing.T) {
 
 // Early hints and the like are answers before the answer: its own header stays.
 func TestAnInformationalAnswerTakesNothingAway(t *testing.T) {
-	key, p := newSigner(t, "k1"), newProver(t)
+	key, p := newSigner(t, "k1"), gatetest.NewProver(t)
 	for _, tt := range []struct {
 		name  string
 		hints bool
@@ -215,10 +216,10 @@ func TestAnInformationalAnswerTakesNothingAway(t *testing.T) {
 		g := bindingGate(t, key, func(c *Config) { c.Routes[1].Upstream = upstream.URL })
 		run(t, g)
 		s := serve(t, g.Handler())
-		raw, nonce := p.token(t, key), g.keys.nonces.At(at(-150))
+		raw, nonce := p.Token(t, key), g.keys.nonces.At(at(-150))
 		req, _ := http.NewRequest("GET", s.URL+"/dpop/1", nil)
 		req.Header.Set("Authorization", "DPoP "+raw)
-		req.Header.Set("DPoP", p.proof(t, "GET", called+"/dpop/1", raw, nonce, nil))
+		req.Header.Set("DPoP", p.Proof(t, "GET", called+"/dpop/1", raw, nonce, nil))
 		resp, err := s.Client().Do(req)
 		if err != nil {
 			t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 	"pgregory.net/rapid"
 
+	"github.com/longcase/longcase/internal/gatetest"
 	"github.com/longcase/longcase/verify"
 )
 
@@ -204,7 +205,7 @@ func TestClientsAreBoundedOncePerIssuer(t *testing.T) {
 		g := mustNew(t, cfg)
 		passed, reasons := 0, map[string]int{}
 		for i := range 10 {
-			a := g.Judge(context.Background(), Request{Edge: EdgeGRPC, Method: "POST", Target: "/x", Header: http.Header{"Authorization": {"Bearer " + sign(t, key, good().with(tt.claims(i)))}}})
+			a := g.Judge(context.Background(), Request{Edge: EdgeGRPC, Method: "POST", Target: "/x", Header: http.Header{"Authorization": {"Bearer " + sign(t, key, good().With(tt.claims(i)))}}})
 			if a.Allowed {
 				passed++
 			}
@@ -213,7 +214,7 @@ func TestClientsAreBoundedOncePerIssuer(t *testing.T) {
 		if passed != tt.passed || tt.passed > 0 && reasons["rate_limited"] != 10-passed {
 			t.Errorf("%s: %d of 10 pass, want %d: %v", tt.name, passed, tt.passed, reasons)
 		}
-		if other := g.Judge(context.Background(), Request{Edge: EdgeGRPC, Header: http.Header{"Authorization": {"Bearer " + sign(t, key, good().with(claims{"client_id": "someone else"}))}}}); !other.Allowed {
+		if other := g.Judge(context.Background(), Request{Edge: EdgeGRPC, Header: http.Header{"Authorization": {"Bearer " + sign(t, key, good().With(claims{"client_id": "someone else"}))}}}); !other.Allowed {
 			t.Errorf("%s: somebody else is held up: %s", tt.name, other.Reason)
 		}
 	}
@@ -241,7 +242,7 @@ func TestATokenOverItsClientsRateIsNotUsedUp(t *testing.T) {
 	cfg.Routes = []Route{{Path: "/", Once: true}}
 	g := mustNew(t, cfg)
 	ask := func(jti string) string {
-		raw := sign(t, key, good().with(claims{"jti": jti}))
+		raw := sign(t, key, good().With(claims{"jti": jti}))
 		return g.Judge(context.Background(), Request{Edge: EdgeGRPC, Target: "/x", Header: http.Header{"Authorization": {"Bearer " + raw}}}).Reason
 	}
 	for i, step := range []struct {
@@ -261,17 +262,17 @@ func TestATokenOverItsClientsRateIsNotUsedUp(t *testing.T) {
 // Whoever repeats what a client sent, without a key or a token of its own, takes
 // nothing of the client's share.
 func TestAReplayTakesNothingOfAClientsShare(t *testing.T) {
-	key, p := newSigner(t, "k1"), newProver(t)
+	key, p := newSigner(t, "k1"), gatetest.NewProver(t)
 	for _, tt := range []struct {
 		name string
 		sent func(jti string) Request
 	}{
 		{"a token", func(jti string) Request {
-			return presenting("Bearer", sign(t, key, good().with(claims{"jti": jti})), "/once/1")
+			return presenting("Bearer", sign(t, key, good().With(claims{"jti": jti})), "/once/1")
 		}},
 		{"a proof", func(string) Request {
-			raw := p.token(t, key)
-			return presenting("DPoP", raw, "/any/1", p.proof(t, "GET", called+"/any/1", raw, "", nil))
+			raw := p.Token(t, key)
+			return presenting("DPoP", raw, "/any/1", p.Proof(t, "GET", called+"/any/1", raw, "", nil))
 		}},
 	} {
 		g := bindingGate(t, key, func(c *Config) { c.Rates.Client = 3 })

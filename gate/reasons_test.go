@@ -3,11 +3,6 @@ package gate
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/longcase/longcase/internal/gatetest"
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
 	"github.com/longcase/longcase/verify/early"
@@ -144,7 +140,7 @@ type row struct {
 // bearing is a request with a token of key that says c.
 func bearing(t testing.TB, key token.Signer, c claims) sent {
 	t.Helper()
-	return asking("Bearer " + sign(t, key, good().with(c)))
+	return asking("Bearer " + sign(t, key, good().With(c)))
 }
 
 func feedOf(c *Config) {
@@ -179,15 +175,15 @@ func tokenRows(t *testing.T, key token.Signer) []row {
 		{"HS256", bearer(sign(t, secret, good())), 1, nil, "bad_algorithm", 401, "invalid_token"},
 		{"an unknown key", bearer(sign(t, other, good())), 1, nil, "unknown_key", 401, "invalid_token"},
 		{"a forged signature", bearer(sign(t, stranger, good())), 1, nil, "bad_signature", 401, "invalid_token"},
-		{"an ID token", bearer(signAs(t, key, "JWT", good())), 1, nil, "wrong_type", 401, "invalid_token"},
+		{"an ID token", bearer(gatetest.SignAs(t, key, "JWT", good())), 1, nil, "wrong_type", 401, "invalid_token"},
 		{"another issuer", with(claims{"iss": "https://b.test/ë\"\\"}), 1, nil, "wrong_issuer", 401, "invalid_token"},
 		{"another audience", with(claims{"aud": mail}), 1, nil, "wrong_audience", 401, "invalid_token"},
 		{"very many long audiences", with(claims{"aud": []string{strings.Repeat("\u2028", 500), strings.Repeat("<", 900), strings.Repeat("\U0001F600", 300)}}), 1, nil, "wrong_audience", 401, "invalid_token"},
 		{"no jti", with(claims{"jti": ""}), 1, nil, "missing_claim", 401, "invalid_token"},
-		{"a clock 40 s ahead", bearer(sign(t, key, goodAt(at(40)))), 1, nil, "not_yet_valid", 401, "invalid_token"},
+		{"a clock 40 s ahead", bearer(sign(t, key, gatetest.Good(at(40)))), 1, nil, "not_yet_valid", 401, "invalid_token"},
 		{"issued ahead", with(claims{"iat": at(40).Unix()}), 1, nil, "issued_in_future", 401, "invalid_token"},
-		{"over", bearer(sign(t, key, goodAt(at(-400)))), 1, nil, "expired", 401, "invalid_token"},
-		{"over, the feed not loaded", bearer(sign(t, key, goodAt(at(-400)))), 1, silentFeed, "expired", 401, "invalid_token"},
+		{"over", bearer(sign(t, key, gatetest.Good(at(-400)))), 1, nil, "expired", 401, "invalid_token"},
+		{"over, the feed not loaded", bearer(sign(t, key, gatetest.Good(at(-400)))), 1, silentFeed, "expired", 401, "invalid_token"},
 		{"a life of a day", with(claims{"exp": at(86400).Unix()}), 1, nil, "lifetime_too_long", 401, "invalid_token"},
 		{"no scope", with(claims{"scope": "orders.write"}), 1, nil, "insufficient_scope", 403, "insufficient_scope"},
 		{"another client", with(claims{"client_id": "batch"}), 1, nil, "client_not_allowed", 403, "insufficient_scope"},
@@ -198,19 +194,19 @@ func tokenRows(t *testing.T, key token.Signer) []row {
 
 // gateRows are the reasons that lie in the request, or in what the gate knows.
 func gateRows(t *testing.T, key token.Signer) []row {
-	own, foreign := newHolder(t), newHolder(t)
-	bound := sign(t, key, good().with(claims{"cnf": claims{"jkt": own.thumbprint(t)}}))
+	own, foreign := gatetest.NewProver(t), gatetest.NewProver(t)
+	bound := own.Token(t, key)
 	fine := bearing(t, key, nil)
 	return []row{
-		{"a bound token with its proof", own.asking(t, bound), 1, nil, "", 200, ""},
+		{"a bound token with its proof", proving(t, own, bound), 1, nil, "", 200, ""},
 		{"a second use", fine, 2, func(c *Config) { c.Routes[0].Once = true }, "replayed", 401, "invalid_token"},
-		{"a second use of a proof", own.asking(t, bound), 2, nil, "replayed", 401, "invalid_dpop_proof"},
+		{"a second use of a proof", proving(t, own, bound), 2, nil, "replayed", 401, "invalid_dpop_proof"},
 		{"a bound token without proof", asking("Bearer " + bound), 1, nil, "binding_missing", 401, "invalid_token"},
-		{"an unbound token as a bound one", own.asking(t, sign(t, key, good())), 1, nil, "binding_missing", 401, "invalid_token"},
+		{"an unbound token as a bound one", proving(t, own, sign(t, key, good())), 1, nil, "binding_missing", 401, "invalid_token"},
 		{"an unbound token where one must be bound", fine, 1, func(c *Config) { c.Routes[0].Binding = verify.DPoP }, "binding_missing", 401, "invalid_token"},
 		{"a bound token under DPoP without proof", asking("DPoP " + bound), 1, nil, "binding_missing", 401, "invalid_dpop_proof"},
-		{"a proof without nonce", own.asking(t, bound), 1, func(c *Config) { c.Routes[0].Binding = verify.DPoP }, "binding_missing", 401, "use_dpop_nonce"},
-		{"a proof of another key", foreign.asking(t, bound), 1, nil, "binding_mismatch", 401, "invalid_token"},
+		{"a proof without nonce", proving(t, own, bound), 1, func(c *Config) { c.Routes[0].Binding = verify.DPoP }, "binding_missing", 401, "use_dpop_nonce"},
+		{"a proof of another key", proving(t, foreign, bound), 1, nil, "binding_mismatch", 401, "invalid_token"},
 		{"keys out of reach", fine, 1, func(c *Config) { c.Issuers[0].Keys = unreachable{} }, "keys_unavailable", 503, ""},
 		{"the feed not loaded", fine, 1, silentFeed, "revocations_stale", 503, ""},
 		{"single uses cannot be remembered", fine, 1, func(c *Config) { c.Routes[0].Once, c.First = true, newMarks(0, fixed).First }, "revocations_stale", 503, ""},
@@ -376,50 +372,10 @@ func asking(authorization ...string) sent {
 	return sent{"GET", "/x?y=1", h}
 }
 
-// holder holds a DPoP key.
-type holder struct{ key *ecdsa.PrivateKey }
-
-func newHolder(t testing.TB) holder {
+// proving is a request of /x with raw and a fresh proof of p for it.
+func proving(t testing.TB, p gatetest.Prover, raw string) sent {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return holder{key}
-}
-
-// jwk is the public key with its members in the order of RFC 7638 section 3.2.
-func (h holder) jwk(t testing.TB) string {
-	t.Helper()
-	point, err := h.key.PublicKey.Bytes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	enc := base64.RawURLEncoding.EncodeToString
-	return fmt.Sprintf(`{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}`, enc(point[1:33]), enc(point[33:]))
-}
-
-func (h holder) thumbprint(t testing.TB) string {
-	sum := sha256.Sum256([]byte(h.jwk(t)))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-// asking is a request of /x with raw and a fresh proof for it.
-func (h holder) asking(t testing.TB, raw string) sent {
-	t.Helper()
-	enc := base64.RawURLEncoding.EncodeToString
-	hash := sha256.Sum256([]byte(raw))
-	body := fmt.Sprintf(`{"jti":"%s","htm":"GET","htu":"https://api.test/x","iat":%d,"ath":"%s"}`, rand.Text(), start.Unix(), enc(hash[:]))
-	signed := enc(fmt.Appendf(nil, `{"typ":"dpop+jwt","alg":"ES256","jwk":%s}`, h.jwk(t))) + "." + enc([]byte(body))
-	digest := sha256.Sum256([]byte(signed))
-	r, s, err := ecdsa.Sign(rand.Reader, h.key, digest[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	signature := make([]byte, 64)
-	r.FillBytes(signature[:32])
-	s.FillBytes(signature[32:])
 	q := asking("DPoP " + raw)
-	q.header["Dpop"] = []string{signed + "." + enc(signature)}
+	q.header["Dpop"] = []string{p.Proof(t, "GET", called+"/x", raw, "", nil)}
 	return q
 }

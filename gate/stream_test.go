@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/longcase/longcase/internal/gatetest"
 	"github.com/longcase/longcase/token"
 )
 
@@ -120,7 +121,7 @@ func TestAWebSocketSpeaksBothWays(t *testing.T) {
 	if err := <-closed; err == nil {
 		t.Error("the upstream does not hear that the client has gone")
 	}
-	_, _, refused := open(t, s, sign(t, key, goodAt(at(-900))))
+	_, _, refused := open(t, s, sign(t, key, gatetest.Good(at(-900))))
 	if refused.StatusCode != 401 || refused.Header.Get("X-Token-Reason") != string(token.Expired) {
 		t.Errorf("with a token that is over: %d", refused.StatusCode)
 	}

@@ -2,10 +2,8 @@ package extauthz
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"net"
@@ -25,6 +23,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/longcase/longcase/gate"
+	"github.com/longcase/longcase/internal/gatetest"
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
 )
@@ -56,11 +55,11 @@ func options(t *testing.T, list []*core.HeaderValueOption) map[string]string {
 }
 
 func TestAnAcceptedRequestSaysWhoItIs(t *testing.T) {
-	key := newSigner(t)
+	key := gatetest.NewSigner(t, "k1")
 	conn := serve(t, newServer(t, config(key)), nil)
 	client := auth.NewAuthorizationClient(conn)
 	lines := []header{
-		{"authorization", "Bearer " + sign(t, key, good().with("scope", "orders.read a"))},
+		{"authorization", "Bearer " + gatetest.Sign(t, key, good().With(claims{"scope": "orders.read a"}))},
 		{"x-token-subject", "mallory"}, {"x-token-subject", "mallory"}, {"x_token_subject", "mallory"}, {"x-token-roles", "admin"}, {"x-token-roles", "x"}, {"x-other", "kept"},
 	}
 	for name, q := range map[string]*auth.CheckRequest{
@@ -84,7 +83,7 @@ func TestAnAcceptedRequestSaysWhoItIs(t *testing.T) {
 			if strings.Join(gone, " ") != "x-token-roles x_token_subject" {
 				t.Errorf("removes %q", gone)
 			}
-			if m := a.GetDynamicMetadata().AsMap(); m["subject"] != "alice" || m["client"] != "web" || m["issuer"] != issuer || m["token_id"] != "t1" {
+			if m := a.GetDynamicMetadata().AsMap(); m["subject"] != "alice" || m["client"] != "web" || m["issuer"] != gatetest.Issuer || m["token_id"] != "t1" {
 				t.Errorf("metadata %v", m)
 			}
 		})
@@ -94,12 +93,12 @@ func TestAnAcceptedRequestSaysWhoItIs(t *testing.T) {
 // What a token does not say is taken away, so that the client's word is not
 // taken for it.
 func TestWhatTheTokenDoesNotSayIsRemoved(t *testing.T) {
-	key := newSigner(t)
+	key := gatetest.NewSigner(t, "k1")
 	cfg := config(key)
 	cfg.Routes = nil
 	c := good()
 	delete(c, "scope")
-	a := ask(t, newServer(t, cfg), question("GET", "/x", header{"authorization", "Bearer " + sign(t, key, c)}, header{"x-token-scope", "admin"}))
+	a := ask(t, newServer(t, cfg), question("GET", "/x", header{"authorization", "Bearer " + gatetest.Sign(t, key, c)}, header{"x-token-scope", "admin"}))
 	ok := a.GetOkResponse()
 	if _, set := options(t, ok.GetHeaders())["x-token-scope"]; set || !slices.Equal(ok.GetHeadersToRemove(), []string{"x-token-scope"}) {
 		t.Errorf("%v", ok)
@@ -115,9 +114,9 @@ func (closed) Keys(context.Context, string, token.Algorithm) ([]token.Key, error
 // A refusal has the status, headers and body that the middleware gives to the
 // same request.
 func TestARefusalIsThatOfEveryOtherEdge(t *testing.T) {
-	key := newSigner(t)
+	key := gatetest.NewSigner(t, "k1")
 	cfg := config(key)
-	cfg.Issuers = append(cfg.Issuers, verify.Issuer{URL: "https://far.test", Audience: orders, Keys: closed{}})
+	cfg.Issuers = append(cfg.Issuers, verify.Issuer{URL: "https://far.test", Audience: gatetest.Orders, Keys: closed{}})
 	g, err := gate.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +125,7 @@ func TestARefusalIsThatOfEveryOtherEdge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bearer := func(c claims) header { return header{"authorization", "Bearer " + sign(t, key, c)} }
+	bearer := func(c claims) header { return header{"authorization", "Bearer " + gatetest.Sign(t, key, c)} }
 	tests := []struct {
 		name         string
 		method, path string
@@ -139,13 +138,13 @@ func TestARefusalIsThatOfEveryOtherEdge(t *testing.T) {
 		{"another scheme, with parameters", "GET", "/orders/", []header{{"authorization", `Digest username="a", nonce="b"`}}, 401, "no_token"},
 		{"two tokens", "GET", "/orders/", []header{bearer(good()), bearer(good())}, 401, "malformed"},
 		{"a token and something else", "GET", "/orders/", []header{{"authorization", "Basic x"}, bearer(good())}, 401, "malformed"},
-		{"nbf ahead", "GET", "/orders/", []header{bearer(good().with("nbf", start.Unix()+50))}, 401, "not_yet_valid"},
-		{"over", "GET", "/orders/", []header{bearer(good().with("exp", start.Unix()-60).with("iat", start.Unix()-90).with("nbf", start.Unix()-90))}, 401, "expired"},
+		{"nbf ahead", "GET", "/orders/", []header{bearer(good().With(claims{"nbf": start.Unix() + 50}))}, 401, "not_yet_valid"},
+		{"over", "GET", "/orders/", []header{bearer(good().With(claims{"exp": start.Unix() - 60, "iat": start.Unix() - 90, "nbf": start.Unix() - 90}))}, 401, "expired"},
 		{"without the scope", "POST", "/orders/", []header{bearer(good())}, 403, "insufficient_scope"},
 		{"a method of no route", "PUT", "/orders/", []header{bearer(good())}, 403, "not_allowed"},
 		{"a path of no route", "GET", "/mail", []header{bearer(good())}, 404, "no_route"},
 		{"a path with two readings", "GET", "/orders/..%2fmail", []header{bearer(good())}, 400, "ambiguous_path"},
-		{"keys that cannot be had", "GET", "/orders/", []header{bearer(good().with("iss", "https://far.test"))}, 503, "keys_unavailable"},
+		{"keys that cannot be had", "GET", "/orders/", []header{bearer(good().With(claims{"iss": "https://far.test"}))}, 503, "keys_unavailable"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -195,11 +194,11 @@ func TestJoinedCredentialsAreTakenApart(t *testing.T) {
 
 // What is no question about a request is a no, whatever the routes.
 func TestAnUnclearQuestionIsRefused(t *testing.T) {
-	key := newSigner(t)
+	key := gatetest.NewSigner(t, "k1")
 	cfg := config(key)
 	cfg.Routes = nil
 	s := newServer(t, cfg)
-	bearer := header{"authorization", "Bearer " + sign(t, key, good())}
+	bearer := header{"authorization", "Bearer " + gatetest.Sign(t, key, good())}
 	with := func(edit func(*auth.AttributeContext)) *auth.CheckRequest {
 		q := question("GET", "/", bearer)
 		edit(q.Attributes)
@@ -232,7 +231,7 @@ func TestAnUnclearQuestionIsRefused(t *testing.T) {
 }
 
 func TestAPreflightIsLeftAlone(t *testing.T) {
-	s := newServer(t, config(newSigner(t)))
+	s := newServer(t, config(gatetest.NewSigner(t, "k1")))
 	lines := []header{{"origin", "https://page.test"}, {"access-control-request-method", "POST"}, {"x-token-subject", "mallory"}}
 	ok := ask(t, s, question("OPTIONS", "/orders/7", lines...)).GetOkResponse()
 	if ok == nil || len(ok.GetHeaders()) != 0 || !slices.Contains(ok.GetHeadersToRemove(), "x-token-subject") {
@@ -244,11 +243,10 @@ func TestAPreflightIsLeftAlone(t *testing.T) {
 }
 
 func TestATokenBoundToACertificateNeedsIt(t *testing.T) {
-	key := newSigner(t)
+	key := gatetest.NewSigner(t, "k1")
 	s := newServer(t, config(key))
-	mine, other := newCertificate(t, "me", nil), newCertificate(t, "other", nil)
-	sum := sha256.Sum256(mine.Certificate[0])
-	raw := sign(t, key, good().with("cnf", map[string]string{"x5t#S256": base64.RawURLEncoding.EncodeToString(sum[:])}))
+	mine, other := gatetest.Certificate(t, "me", nil), gatetest.Certificate(t, "other", nil)
+	raw := gatetest.SignFor(t, key, mine)
 	for name, tt := range map[string]struct {
 		shown *tls.Certificate
 		want  any
@@ -265,11 +263,11 @@ func TestATokenBoundToACertificateNeedsIt(t *testing.T) {
 }
 
 func TestATokenBoundToADPoPKeyNeedsItsProof(t *testing.T) {
-	key, me := newSigner(t), newHolder(t)
+	key, me := gatetest.NewSigner(t, "k1"), gatetest.NewProver(t)
 	s := newServer(t, config(key))
-	raw := sign(t, key, good().with("cnf", map[string]string{"jkt": me.thumbprint()}))
+	raw := me.Token(t, key)
 	at := func(method, url string) []header {
-		return []header{{"authorization", "DPoP " + raw}, {"dpop", me.proof(method, url, raw)}}
+		return []header{{"authorization", "DPoP " + raw}, {"dpop", me.Proof(t, method, url, raw, "", nil)}}
 	}
 	for name, tt := range map[string]struct {
 		headers []header
@@ -296,11 +294,11 @@ func TestATokenBoundToADPoPKeyNeedsItsProof(t *testing.T) {
 
 // Whoever asks over TLS shows a certificate of an authority that is named.
 func TestCallersProveThemselvesOverTLS(t *testing.T) {
-	ca := newCertificate(t, "ca", nil)
-	server, mine, strange := newCertificate(t, "gate.test", &ca), newCertificate(t, "envoy", &ca), newCertificate(t, "stranger", nil)
+	ca := gatetest.Certificate(t, "ca", nil)
+	server, mine, strange := gatetest.Certificate(t, "gate.test", &ca), gatetest.Certificate(t, "envoy", &ca), gatetest.Certificate(t, "stranger", nil)
 	roots := x509.NewCertPool()
 	roots.AddCert(ca.Leaf)
-	s := newServer(t, config(newSigner(t)))
+	s := newServer(t, config(gatetest.NewSigner(t, "k1")))
 	s.cfg.TLS = &tls.Config{Certificates: []tls.Certificate{server}, ClientCAs: roots, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13}
 	for name, tt := range map[string]struct {
 		shown []tls.Certificate
@@ -327,7 +325,7 @@ func (l *elsewhere) Addr() net.Addr { return l.addr }
 func (l *elsewhere) Close() error   { l.closed = true; return nil }
 
 func TestWithoutTLSItListensOnThisMachineOnly(t *testing.T) {
-	s := newServer(t, config(newSigner(t)))
+	s := newServer(t, config(gatetest.NewSigner(t, "k1")))
 	for _, a := range []net.Addr{&net.TCPAddr{IP: net.IPv4zero, Port: 1}, &net.TCPAddr{IP: net.ParseIP("10.0.0.1"), Port: 1}, &net.TCPAddr{Port: 1}, &net.IPAddr{}} {
 		l := &elsewhere{addr: a}
 		if err := s.Serve(t.Context(), l); err == nil || !l.closed {
@@ -345,7 +343,7 @@ func TestWithoutTLSItListensOnThisMachineOnly(t *testing.T) {
 }
 
 func TestHealthFollowsTheGate(t *testing.T) {
-	cfg := config(newSigner(t))
+	cfg := config(gatetest.NewSigner(t, "k1"))
 	live := make(chan struct{})
 	cfg.Revocations = func(ctx context.Context, _ func(gate.Event), seen func()) error {
 		<-live
@@ -353,7 +351,7 @@ func TestHealthFollowsTheGate(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	cfg.RevocationsFrom = issuer
+	cfg.RevocationsFrom = gatetest.Issuer
 	s := newServer(t, cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -381,7 +379,7 @@ func TestHealthFollowsTheGate(t *testing.T) {
 }
 
 func TestAQuestionTooLargeIsRefused(t *testing.T) {
-	client := auth.NewAuthorizationClient(serve(t, newServer(t, config(newSigner(t))), nil))
+	client := auth.NewAuthorizationClient(serve(t, newServer(t, config(gatetest.NewSigner(t, "k1"))), nil))
 	q := question("GET", "/orders/", header{"x", strings.Repeat("x", maxMessage)})
 	if a, err := client.Check(t.Context(), q); err == nil {
 		t.Errorf("it is answered: %v", a)
@@ -389,13 +387,13 @@ func TestAQuestionTooLargeIsRefused(t *testing.T) {
 }
 
 func FuzzCheck(f *testing.F) {
-	key := newSigner(f)
+	key := gatetest.NewSigner(f, "k1")
 	g, err := gate.New(config(key))
 	if err != nil {
 		f.Fatal(err)
 	}
 	s := &Server{cfg: Config{Gate: g}}
-	other := sign(f, newSigner(f), good())
+	other := gatetest.Sign(f, gatetest.NewSigner(f, "k1"), good())
 	for _, q := range []*auth.CheckRequest{question("GET", "/orders/", header{"authorization", "Bearer " + other}), joined(question("GET", "/orders/", header{"authorization", "Bearer x"}))} {
 		data, err := proto.Marshal(q)
 		if err != nil {

@@ -2,19 +2,7 @@ package extauthz
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/json"
-	"fmt"
 	"log/slog"
-	"maps"
-	"math/big"
 	"net"
 	"testing"
 	"time"
@@ -27,66 +15,25 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/longcase/longcase/gate"
+	"github.com/longcase/longcase/internal/gatetest"
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const (
-	issuer = "https://a.test"
-	orders = "https://orders.test"
-)
+var start = gatetest.Start()
 
-var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+type claims = gatetest.Claims
 
-type claims map[string]any
-
-func good() claims {
-	return claims{
-		"iss": issuer, "sub": "alice", "aud": orders, "client_id": "web", "jti": "t1",
-		"scope": "orders.read", "iat": start.Unix(), "nbf": start.Unix(), "exp": start.Add(5 * time.Minute).Unix(),
-	}
-}
-
-func (c claims) with(name string, value any) claims {
-	c = maps.Clone(c)
-	c[name] = value
-	return c
-}
-
-func newSigner(t testing.TB) token.Signer {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := token.NewSigner("k1", token.ES256, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func sign(t testing.TB, s token.Signer, c claims) string {
-	t.Helper()
-	body, err := json.Marshal(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := s.Sign("at+jwt", body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
-}
+func good() claims { return gatetest.Good(start) }
 
 func config(key token.Signer) gate.Config {
 	return gate.Config{
-		Issuers: []verify.Issuer{{URL: issuer, Audience: orders, Keys: verify.Fixed{key.Key()}}},
+		Issuers: []verify.Issuer{{URL: gatetest.Issuer, Audience: gatetest.Orders, Keys: verify.Fixed{key.Key()}}},
 		Routes: []gate.Route{
-			{Path: "/orders/", Methods: []string{"GET"}, Audience: orders, Scopes: []string{"orders.read"}},
-			{Path: "/orders/", Methods: []string{"POST"}, Audience: orders, Scopes: []string{"orders.write"}},
+			{Path: "/orders/", Methods: []string{"GET"}, Audience: gatetest.Orders, Scopes: []string{"orders.read"}},
+			{Path: "/orders/", Methods: []string{"POST"}, Audience: gatetest.Orders, Scopes: []string{"orders.write"}},
 		},
 		Now: func() time.Time { return start },
 		Log: slog.New(slog.DiscardHandler),
@@ -165,62 +112,3 @@ func joined(q *auth.CheckRequest) *auth.CheckRequest {
 	h.HeaderMap = nil
 	return q
 }
-
-// certificate is one signed by ca, or by itself where ca is nil.
-func newCertificate(t *testing.T, name string, ca *tls.Certificate) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{name}, IsCA: ca == nil, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	parent, signer := template, any(key)
-	if ca != nil {
-		parent, signer = ca.Leaf, ca.PrivateKey
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
-}
-
-// holder is a client with a DPoP key.
-type holder struct{ key ed25519.PrivateKey }
-
-func newHolder(t *testing.T) holder {
-	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return holder{key}
-}
-
-func (h holder) jwk() string {
-	return `{"crv":"Ed25519","kty":"OKP","x":"` + b64(h.key.Public().(ed25519.PublicKey)) + `"}`
-}
-
-// thumbprint is of RFC 7638.
-func (h holder) thumbprint() string {
-	sum := sha256.Sum256([]byte(h.jwk()))
-	return b64(sum[:])
-}
-
-// proof is of RFC 9449 section 4.2of a request to url with the token raw.
-func (h holder) proof(method, url, raw string) string {
-	sum := sha256.Sum256([]byte(raw))
-	signed := b64([]byte(`{"typ":"dpop+jwt","alg":"EdDSA","jwk":`+h.jwk()+`}`)) + "." +
-		b64(fmt.Appendf(nil, `{"jti":%q,"htm":%q,"htu":%q,"iat":%d,"ath":%q}`, rand.Text(), method, url, start.Unix(), b64(sum[:])))
-	return signed + "." + b64(ed25519.Sign(h.key, []byte(signed)))
-}
-
-func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/longcase/longcase/gate"
+	"github.com/longcase/longcase/internal/gatetest"
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
 )
@@ -33,10 +34,10 @@ func with(t *testing.T, pairs ...string) context.Context {
 }
 
 func TestAnAcceptedCallHasTheClaimsAndNobodyElsesWord(t *testing.T) {
-	key := newSigner(t)
+	key := gatetest.NewSigner(t, "k1")
 	w := newWorld(t, config(key))
 	client := testpb.NewTestServiceClient(w.dial(t, nil))
-	pairs := []string{"authorization", "bearer " + sign(t, key, good()), "x-token-subject", "mallory", "x_token.client", "m", "x-other", "kept"}
+	pairs := []string{"authorization", "bearer " + gatetest.Sign(t, key, good()), "x-token-subject", "mallory", "x_token.client", "m", "x-other", "kept"}
 	if _, err := client.EmptyCall(with(t, pairs...), &testpb.Empty{}); err != nil {
 		t.Fatal(err)
 	}
@@ -107,18 +108,18 @@ func (closed) Keys(context.Context, string, token.Algorithm) ([]token.Key, error
 
 // Unary calls and streams are refused alike: code, reason and trailer.
 func TestRefusals(t *testing.T) {
-	key := newSigner(t)
+	key := gatetest.NewSigner(t, "k1")
 	cfg := config(key)
-	cfg.Issuers = append(cfg.Issuers, verify.Issuer{URL: "https://far.test", Audience: orders, Keys: closed{}})
+	cfg.Issuers = append(cfg.Issuers, verify.Issuer{URL: "https://far.test", Audience: gatetest.Orders, Keys: closed{}})
 	cfg.Routes = []gate.Route{
-		{Path: service, Methods: []string{"POST"}, Scopes: []string{"orders.read"}, Audience: orders},
-		{Path: service + "UnaryCall", Scopes: []string{"orders.write"}, Audience: orders},
-		{Path: service + "HalfDuplexCall", Scopes: []string{"orders.write"}, Audience: orders},
-		{Path: service + "UnimplementedCall", Methods: []string{"GET"}, Audience: orders},
-		{Path: service + "StreamingInputCall", Methods: []string{"GET"}, Audience: orders},
+		{Path: service, Methods: []string{"POST"}, Scopes: []string{"orders.read"}, Audience: gatetest.Orders},
+		{Path: service + "UnaryCall", Scopes: []string{"orders.write"}, Audience: gatetest.Orders},
+		{Path: service + "HalfDuplexCall", Scopes: []string{"orders.write"}, Audience: gatetest.Orders},
+		{Path: service + "UnimplementedCall", Methods: []string{"GET"}, Audience: gatetest.Orders},
+		{Path: service + "StreamingInputCall", Methods: []string{"GET"}, Audience: gatetest.Orders},
 	}
 	w := newWorld(t, cfg)
-	bearer := func(c claims) []string { return []string{"authorization", "Bearer " + sign(t, key, c)} }
+	bearer := func(c claims) []string { return []string{"authorization", "Bearer " + gatetest.Sign(t, key, c)} }
 	tests := []struct {
 		name      string
 		method    string // unary; empty: EmptyCall
@@ -132,10 +133,10 @@ func TestRefusals(t *testing.T) {
 		{"two of them", "", "", append(bearer(good()), bearer(good())...), codes.Unauthenticated, "malformed", `error="invalid_token"`},
 		{"two in one value", "", "", []string{"authorization", "Bearer a, Bearer b"}, codes.Unauthenticated, "malformed", `error="invalid_token"`},
 		{"none that is one", "", "", []string{"authorization", "Bearer x"}, codes.Unauthenticated, "malformed", `error="invalid_token"`},
-		{"over", "", "", bearer(good().with("exp", start.Add(-time.Hour).Unix()).with("iat", start.Add(-2*time.Hour).Unix()).with("nbf", 1)), codes.Unauthenticated, "expired", `error="invalid_token"`},
-		{"for another", "", "", bearer(good().with("aud", "https://mail.test")), codes.Unauthenticated, "wrong_audience", `error="invalid_token"`},
+		{"over", "", "", bearer(good().With(claims{"exp": start.Add(-time.Hour).Unix(), "iat": start.Add(-2 * time.Hour).Unix(), "nbf": 1})), codes.Unauthenticated, "expired", `error="invalid_token"`},
+		{"for another", "", "", bearer(good().With(claims{"aud": "https://mail.test"})), codes.Unauthenticated, "wrong_audience", `error="invalid_token"`},
 		{"without the scope", service + "UnaryCall", service + "HalfDuplexCall", bearer(good()), codes.PermissionDenied, "insufficient_scope", `scope="orders.write"`},
-		{"of an issuer whose keys are far away", "", "", bearer(good().with("iss", "https://far.test")), codes.Unavailable, "keys_unavailable", ""},
+		{"of an issuer whose keys are far away", "", "", bearer(good().With(claims{"iss": "https://far.test"})), codes.Unavailable, "keys_unavailable", ""},
 		{"a method that its route does not take", service + "UnimplementedCall", service + "StreamingInputCall", bearer(good()), codes.PermissionDenied, "not_allowed", `Bearer realm=`},
 		{"a method without a route", "/grpc.health.v1.Health/List", "/grpc.health.v1.Health/Watch", bearer(good()), codes.Unimplemented, "no_route", ""},
 	}
@@ -191,11 +192,11 @@ func streaming(ctx context.Context, conn *grpc.ClientConn, method string, traile
 }
 
 func TestACallTooManyIsToldHowLongToWait(t *testing.T) {
-	key := newSigner(t)
+	key := gatetest.NewSigner(t, "k1")
 	cfg := config(key)
 	cfg.Rates.Client = 1
 	client := testpb.NewTestServiceClient(newWorld(t, cfg).dial(t, nil))
-	ctx := with(t, "authorization", "Bearer "+sign(t, key, good()))
+	ctx := with(t, "authorization", "Bearer "+gatetest.Sign(t, key, good()))
 	if _, err := client.EmptyCall(ctx, &testpb.Empty{}); err != nil {
 		t.Fatal(err)
 	}
@@ -206,17 +207,17 @@ func TestACallTooManyIsToldHowLongToWait(t *testing.T) {
 }
 
 func TestTheSkewIsTold(t *testing.T) {
-	key := newSigner(t)
+	key := gatetest.NewSigner(t, "k1")
 	client := testpb.NewTestServiceClient(newWorld(t, config(key)).dial(t, nil))
 	ahead := start.Add(70 * time.Second).Unix()
-	_, err := client.EmptyCall(with(t, "authorization", "Bearer "+sign(t, key, good().with("iat", ahead).with("nbf", ahead))), &testpb.Empty{})
+	_, err := client.EmptyCall(with(t, "authorization", "Bearer "+gatetest.Sign(t, key, good().With(claims{"iat": ahead, "nbf": ahead}))), &testpb.Empty{})
 	if r := refusalOf(t, err); r.info.GetReason() != "not_yet_valid" || r.info.GetMetadata()["skew_seconds"] != "70" {
 		t.Errorf("%v", r)
 	}
 }
 
 func TestExemptMethodsNeedNoToken(t *testing.T) {
-	key := newSigner(t)
+	key := gatetest.NewSigner(t, "k1")
 	w := newWorld(t, config(key))
 	client := healthpb.NewHealthClient(w.dial(t, nil))
 	if _, err := client.Check(with(t), &healthpb.HealthCheckRequest{}); err != nil {
@@ -238,14 +239,14 @@ func TestExemptMethodsNeedNoToken(t *testing.T) {
 // A token that is bound to a certificate needs the connection of that
 // certificate.
 func TestATokenBoundToACertificate(t *testing.T) {
-	key := newSigner(t)
-	server, mine, other := certificate(t, "orders.test"), certificate(t, "me"), certificate(t, "other")
+	key := gatetest.NewSigner(t, "k1")
+	server, mine, other := gatetest.Certificate(t, "orders.test", nil), gatetest.Certificate(t, "me", nil), gatetest.Certificate(t, "other", nil)
 	w := newWorld(t, config(key), grpc.Creds(credentials.NewTLS(&tls.Config{
 		Certificates: []tls.Certificate{server}, ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS13,
 	})))
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Leaf)
-	raw := sign(t, key, good().with("cnf", map[string]string{"x5t#S256": thumbprint(mine)}))
+	raw := gatetest.SignFor(t, key, mine)
 	for name, tt := range map[string]struct {
 		shown []tls.Certificate
 		want  string
@@ -271,22 +272,23 @@ func TestATokenBoundToACertificate(t *testing.T) {
 // A DPoP proof is for POST to the URL of the full method, and asked for with a
 // nonce where the route says so.
 func TestATokenBoundToADPoPKey(t *testing.T) {
-	key, me := newSigner(t), newHolder(t)
+	key, me := gatetest.NewSigner(t, "k1"), gatetest.NewProver(t)
 	cfg := config(key)
-	cfg.Routes = []gate.Route{{Path: service, Audience: orders}, {Path: service + "UnaryCall", Audience: orders, Binding: verify.DPoP}}
+	cfg.Routes = []gate.Route{{Path: service, Audience: gatetest.Orders}, {Path: service + "UnaryCall", Audience: gatetest.Orders, Binding: verify.DPoP}}
 	w := newWorld(t, cfg)
 	conn := w.dial(t, nil)
-	raw := sign(t, key, good().with("cnf", map[string]string{"jkt": me.thumbprint()}))
+	raw := me.Token(t, key)
 	const at = "http://orders.test" + service
+	proof := func(by gatetest.Prover, url string) string { return by.Proof(t, "POST", url, raw, "", nil) }
 	for name, tt := range map[string]struct {
 		method, scheme, proof, want, says string
 	}{
-		"with its proof":                   {"EmptyCall", "DPoP", me.proof(at+"EmptyCall", raw), "", ""},
+		"with its proof":                   {"EmptyCall", "DPoP", proof(me, at+"EmptyCall"), "", ""},
 		"without a proof":                  {"EmptyCall", "DPoP", "", "binding_missing", "DPoP "},
-		"as a bearer token":                {"EmptyCall", "Bearer", me.proof(at+"EmptyCall", raw), "binding_missing", "DPoP "},
-		"with a proof for another method":  {"EmptyCall", "DPoP", me.proof(at+"Other", raw), "binding_mismatch", "invalid_dpop_proof"},
-		"with the proof of another key":    {"EmptyCall", "DPoP", newHolder(t).proof(at+"EmptyCall", raw), "binding_mismatch", "invalid_token"},
-		"without the nonce that is wanted": {"UnaryCall", "DPoP", me.proof(at+"UnaryCall", raw), "binding_missing", "use_dpop_nonce"},
+		"as a bearer token":                {"EmptyCall", "Bearer", proof(me, at+"EmptyCall"), "binding_missing", "DPoP "},
+		"with a proof for another method":  {"EmptyCall", "DPoP", proof(me, at+"Other"), "binding_mismatch", "invalid_dpop_proof"},
+		"with the proof of another key":    {"EmptyCall", "DPoP", proof(gatetest.NewProver(t), at+"EmptyCall"), "binding_mismatch", "invalid_token"},
+		"without the nonce that is wanted": {"UnaryCall", "DPoP", proof(me, at+"UnaryCall"), "binding_missing", "use_dpop_nonce"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var trailer metadata.MD

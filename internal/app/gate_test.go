@@ -2,8 +2,6 @@ package app
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
@@ -26,7 +24,9 @@ import (
 
 	"github.com/longcase/longcase/gate"
 	"github.com/longcase/longcase/internal/config"
+	"github.com/longcase/longcase/internal/gatetest"
 	"github.com/longcase/longcase/issuer/password"
+	"github.com/longcase/longcase/jwks"
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
 )
@@ -35,37 +35,15 @@ import (
 // mints its tokens, with more claims from the caller.
 func signedFor(t *testing.T, dir, issuer, audience string) func(more map[string]any) string {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	signer := gatetest.NewSigner(t, "k")
+	set, err := jwks.Marshal([]token.Key{signer.Key()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := token.NewSigner("k", token.ES256, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	point, err := key.PublicKey.Bytes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b64 := base64.RawURLEncoding.EncodeToString
-	write(t, filepath.Join(dir, "keys.jwks"), fmt.Sprintf(`{"keys":[{"kty":"EC","crv":"P-256","kid":"k","alg":"ES256","x":%q,"y":%q}]}`,
-		b64(point[1:33]), b64(point[33:])), 0o600)
+	write(t, filepath.Join(dir, "keys.jwks"), string(set), 0o600)
 	return func(more map[string]any) string {
-		now := time.Now()
-		claims := map[string]any{"iss": issuer, "aud": audience, "sub": "s", "client_id": "c", "jti": rand.Text(),
-			"iat": now.Unix(), "exp": now.Add(time.Minute).Unix()}
-		for name, value := range more {
-			claims[name] = value
-		}
-		payload, err := json.Marshal(claims)
-		if err != nil {
-			t.Fatal(err)
-		}
-		raw, err := signer.Sign("at+jwt", payload)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return raw
+		own := gatetest.Claims{"iss": issuer, "aud": audience, "jti": rand.Text()}
+		return gatetest.Sign(t, signer, gatetest.Good(time.Now()).With(own).With(more))
 	}
 }
 
