@@ -136,7 +136,7 @@ func badPayloads() map[string]string {
 		"a comma too many":                      strings.TrimSuffix(good, "}") + ",}",
 		"a comment":                             strings.Replace(good, "{", "{/**/", 1),
 		"a byte order mark":                     "\ufeff" + good,
-		"scope of the wrong type":               swap(`"orders.read"`, `["orders.read"]`),
+		"scope of two in one item":              swap(`"orders.read"`, `["orders.read admin"]`),
 		"jti of the wrong type":                 swap(`"j"`, `1`),
 		"client_id null":                        swap(`"client_id":"c"`, `"client_id":null`),
 		"sub an object":                         swap(`"s"`, `{"a":"s"}`),

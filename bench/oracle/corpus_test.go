@@ -53,7 +53,7 @@ func payloads() []string {
 		`{"a":` + strings.Repeat("[", 32) + strings.Repeat("]", 32) + `}`,
 		strings.Repeat(`{"a":`, 9000) + "1" + strings.Repeat("}", 9000),
 	}
-	for _, name := range []string{"iss", "sub", "jti", "aud", "exp", "iat", "nbf", "scope", "client_id", "sid", "auth_time"} {
+	for _, name := range []string{"iss", "sub", "jti", "aud", "exp", "iat", "nbf", "scope", "scp", "client_id", "sid", "auth_time"} {
 		for _, value := range values() {
 			list = append(list, fmt.Sprintf(`{%q:%s}`, name, value))
 		}

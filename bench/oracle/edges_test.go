@@ -53,8 +53,9 @@ func world(profile verify.Profile) []verify.Issuer {
 	}
 }
 
-// edges are all ways there are, with and without a cache of verified tokens.
-func edges(t *testing.T, issuers []verify.Issuer) []edge {
+// edges are all ways there are, with and without a cache of verified tokens, to
+// ask for these scopes.
+func edges(t *testing.T, issuers []verify.Issuer, scopes ...string) []edge {
 	t.Helper()
 	var all []edge
 	for _, bytes := range []int{-1, 1 << 20} {
@@ -64,9 +65,9 @@ func edges(t *testing.T, issuers []verify.Issuer) []edge {
 		}
 		v := must(verify.New(verify.Config{Issuers: issuers, CacheBytes: max(bytes, 0)}))
 		all = append(all, edge{"verify" + name, func(raw string) saying {
-			return ofVerdict(v.Verify(context.Background(), raw, verify.Need{}, now()))
+			return ofVerdict(v.Verify(context.Background(), raw, verify.Need{Scopes: scopes}, now()))
 		}})
-		g := newGate(t, gate.Config{Issuers: issuers, CacheBytes: bytes, Routes: []gate.Route{{Path: "/", Upstream: "http://upstream.test"}}})
+		g := newGate(t, gate.Config{Issuers: issuers, CacheBytes: bytes, Routes: []gate.Route{{Path: "/", Scopes: scopes, Upstream: "http://upstream.test"}}})
 		all = append(all,
 			edge{"middleware" + name, asking(g.Middleware(accepting()), "/orders")},
 			edge{"/verify" + name, asking(g.Handler(), "/verify")},

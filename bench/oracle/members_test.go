@@ -9,7 +9,7 @@ import (
 // with a letter that folds to the right one. One reader takes the first, another
 // the last (RFC 8259 section 4, RFC 7519 section 4).
 func duplicates(f *forger) {
-	for _, name := range []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "sid", "cnf", "act", "may_act", "azp", "nonce", "auth_time"} {
+	for _, name := range []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "scp", "sid", "cnf", "act", "may_act", "azp", "nonce", "auth_time"} {
 		same, other := membersOf(name)
 		for _, spelled := range twins(name) {
 			for _, value := range []string{same, other} {

@@ -71,7 +71,7 @@ func absent(f *forger) {
 	}
 	f.signed("without iat", "", without("iat", ""))
 	f.set[len(f.set)-1].strict = true
-	for _, scope := range []string{"null", "1", "true", "[]", `["orders.read"]`, "{}", `{"orders.read":true}`} {
+	for _, scope := range []string{"null", "1", "true", `["orders.read",null]`, `["orders.read admin"]`, `["orders.read\u0020admin"]`, `["orders.read\tadmin"]`, `[""]`, `[["orders.read"]]`, "{}", `{"orders.read":true}`} {
 		for range 6 {
 			f.signed("scope "+scope, "", without("scope", `"scope":`+scope))
 		}

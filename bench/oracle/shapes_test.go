@@ -23,9 +23,10 @@ type shape struct {
 	header     func(r *rand.Rand) object // beside alg
 	claims     func(r *rand.Rand) object // beside iss, iat, exp
 	life       func(r *rand.Rand) int    // seconds
+	scopes     []string                  // what its tokens that have scopes may be asked for
 }
 
-// shapes are those of twelve issuers. Names, ids and audiences are made up.
+// shapes are those of fourteen issuers, two of them with two kinds of token. Names, ids and audiences are made up.
 func shapes() map[string]shape {
 	all := maps.Clone(workloads())
 	maps.Copy(all, signIns())
@@ -50,13 +51,15 @@ func signIns() map[string]shape {
 		"AWS Cognito":       cognito(),
 		"Keycloak":          keycloak(),
 		"ZITADEL":           zitadel(),
+		"Duende":            duende(),
+		"Spring":            spring(),
 	}
 }
 
 func auth0() shape {
 	return shape{
 		documented: "auth0.com/docs/secure/tokens/access-tokens/access-token-profiles",
-		issuer:     profileJWT("https://tenant-a.eu.auth0.com/", me), alg: token.RS256, life: between(60, 86400),
+		issuer:     profileJWT("https://tenant-a.eu.auth0.com/", me), alg: token.RS256, life: between(60, 86400), scopes: []string{"orders.read"},
 		header: func(r *rand.Rand) object {
 			return object{"typ": pick(r, "JWT", "at+jwt"), "kid": letters(r, 21)}
 		},
@@ -73,7 +76,7 @@ func auth0() shape {
 func okta() shape {
 	return shape{
 		documented: "developer.okta.com/docs/api/openapi/okta-oauth/guides/overview/ (access token)",
-		issuer:     profileJWT("https://dev-123456.okta.com/oauth2/default", "api://default"), alg: token.RS256, life: between(300, 86400),
+		issuer:     profileJWT("https://dev-123456.okta.com/oauth2/default", "api://default"), alg: token.RS256, life: between(300, 86400), scopes: []string{"orders.read", "openid"},
 		header: func(r *rand.Rand) object { return object{"kid": letters(r, 43)} },
 		claims: func(r *rand.Rand) object {
 			c := object{"ver": 1, "jti": "AT." + letters(r, 43), "aud": "api://default", "cid": "0oa" + letters(r, 17), "scp": []string{"openid", "orders.read"}}
@@ -86,7 +89,7 @@ func entra1() shape {
 	tenant := "0d1f2a3b-4c5d-4e6f-8a9b-0c1d2e3f4a5b"
 	return shape{
 		documented: "learn.microsoft.com/entra/identity-platform/access-token-claims-reference (v1.0)",
-		issuer:     profileJWT("https://sts.windows.net/"+tenant+"/", "api://orders"), alg: token.RS256, life: between(3600, 5400),
+		issuer:     profileJWT("https://sts.windows.net/"+tenant+"/", "api://orders"), alg: token.RS256, life: between(3600, 5400), scopes: []string{"user_impersonation", "orders.read"},
 		header: func(r *rand.Rand) object {
 			kid := letters(r, 27)
 			return object{"typ": "JWT", "x5t": kid, "kid": kid}
@@ -107,7 +110,7 @@ func entra2() shape {
 	audience := "6e74172b-be56-4843-9ff4-e66a39bb12e3"
 	return shape{
 		documented: "learn.microsoft.com/entra/identity-platform/access-token-claims-reference (v2.0)",
-		issuer:     profileJWT("https://login.microsoftonline.com/"+tenant+"/v2.0", audience), alg: token.RS256, life: between(3600, 5400),
+		issuer:     profileJWT("https://login.microsoftonline.com/"+tenant+"/v2.0", audience), alg: token.RS256, life: between(3600, 5400), scopes: []string{"orders.read"},
 		header: func(r *rand.Rand) object { return object{"typ": "JWT", "kid": letters(r, 27)} },
 		claims: func(r *rand.Rand) object {
 			c := object{"aud": audience, "nbf": epoch, "aio": letters(r, 60), "azp": guid(r), "azpacr": pick(r, "0", "1"), "oid": guid(r), "rh": "0." + letters(r, 50) + ".", "sub": letters(r, 43), "tid": tenant, "uti": letters(r, 22), "ver": "2.0"}
@@ -122,7 +125,7 @@ func cognito() shape {
 	client := "1h57kf5cpq17m0eml12example"
 	return shape{
 		documented: "docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html and …-the-id-token.html",
-		issuer:     profileJWT("https://cognito-idp.us-east-1.amazonaws.com/us-east-1_Example12", client), alg: token.RS256, life: between(300, 86400),
+		issuer:     profileJWT("https://cognito-idp.us-east-1.amazonaws.com/us-east-1_Example12", client), alg: token.RS256, life: between(300, 86400), scopes: []string{"aws.cognito.signin.user.admin"},
 		header: func(r *rand.Rand) object { return object{"kid": letters(r, 43) + "="} },
 		claims: func(r *rand.Rand) object {
 			c := object{"sub": guid(r), "aud": client, "auth_time": epoch - r.IntN(60), "jti": guid(r), "origin_jti": guid(r), "event_id": guid(r), "cognito:groups": []string{"test-group-a"}}
@@ -135,7 +138,7 @@ func cognito() shape {
 func keycloak() shape {
 	return shape{
 		documented: "keycloak.org/docs/latest/server_admin/ (audience support, client scopes); as 26.4 issues them",
-		issuer:     profileJWT("https://sso.example.com/realms/shop", "orders"), alg: token.RS256, life: between(60, 3600),
+		issuer:     profileJWT("https://sso.example.com/realms/shop", "orders"), alg: token.RS256, life: between(60, 3600), scopes: []string{"profile"},
 		header: func(r *rand.Rand) object { return object{"typ": "JWT", "kid": letters(r, 43)} },
 		claims: func(r *rand.Rand) object {
 			c := object{
@@ -159,6 +162,35 @@ func zitadel() shape {
 				"sub": digits(r, 18), "aud": []string{digits(r, 18) + "@shop", digits(r, 18), project}, "nbf": epoch, "jti": "V2_" + digits(r, 18) + "-at_" + digits(r, 18), "client_id": digits(r, 18),
 				"urn:zitadel:iam:org:project:" + project + ":roles": object{"reader": object{digits(r, 18): "shop.example.com"}}, "urn:zitadel:iam:user:resourceowner:name": "Shop",
 			}
+		},
+	}
+}
+
+// duende: scope is an array, unless EmitScopesAsSpaceDelimitedStringInJwt is set.
+func duende() shape {
+	return shape{
+		documented: "docs.duendesoftware.com/identityserver/apis/aspnetcore/authorization (scope claim format)",
+		issuer:     profileJWT("https://identity.example.com", "orders"), alg: token.RS256, life: between(60, 3600), scopes: []string{"orders.read"},
+		header: func(r *rand.Rand) object {
+			return object{"kid": strings.ToUpper(hexes(r, 32)), "typ": "at+jwt"}
+		},
+		claims: func(r *rand.Rand) object {
+			c := object{"nbf": epoch - 50, "aud": "orders", "client_id": "web", "jti": strings.ToUpper(hexes(r, 32))}
+			return either(r, merge(c, object{"sub": guid(r), "auth_time": epoch - r.IntN(1000), "idp": "local", "sid": strings.ToUpper(hexes(r, 32)), "scope": []string{"openid", "orders.read", "offline_access"}, "amr": []string{"pwd"}}),
+				merge(c, object{"sub": "web", "scope": []string{"orders.read"}}), merge(c, object{"sub": "web", "scope": "orders.read orders.write"}))
+		},
+	}
+}
+
+// spring: the client is the audience, and the user or the client the subject.
+func spring() shape {
+	return shape{
+		documented: "github.com/spring-projects/spring-authorization-server/issues/958 (claims of its access tokens)",
+		issuer:     profileJWT("http://localhost:9000", "messaging-client"), alg: token.RS256, life: between(300, 300), scopes: []string{"message.read"},
+		header: func(r *rand.Rand) object { return object{"kid": guid(r)} },
+		claims: func(r *rand.Rand) object {
+			c := object{"aud": "messaging-client", "nbf": epoch - 50, "jti": guid(r)}
+			return either(r, merge(c, object{"sub": "user1", "scope": []string{"openid", "message.read"}}), merge(c, object{"sub": "messaging-client", "scope": []string{"message.read", "message.write"}}))
 		},
 	}
 }
@@ -190,8 +222,22 @@ func guid(r *rand.Rand) string {
 	return fmt.Sprintf("%s-%s-4%s-a%s-%s", hexes(r, 8), hexes(r, 4), hexes(r, 3), hexes(r, 3), hexes(r, 12))
 }
 
-// mint makes one token of the shape and the key that verifies it.
-func (s shape) mint(t *testing.T, r *rand.Rand) (raw string, key token.Key) {
+// asked are the scopes that a route asks for.
+func (s shape) asked() []string {
+	if len(s.scopes) == 0 {
+		return []string{"orders.read"}
+	}
+	return s.scopes
+}
+
+// minted is one token of a shape.
+type minted struct {
+	raw    string
+	scoped bool      // it has scopes
+	key    token.Key // verifies it
+}
+
+func (s shape) mint(t *testing.T, r *rand.Rand) minted {
 	t.Helper()
 	p := pairs()[s.alg]
 	header := s.header(r)
@@ -204,11 +250,16 @@ func (s shape) mint(t *testing.T, r *rand.Rand) (raw string, key token.Key) {
 			claims[name] = value
 		}
 	}
-	return p.forge(t, string(must(json.Marshal(header))), string(must(json.Marshal(claims)))), must(token.NewKey(kid, s.alg, p.pub))
+	return minted{
+		raw:    p.forge(t, string(must(json.Marshal(header))), string(must(json.Marshal(claims)))),
+		scoped: claims["scope"] != nil || claims["scp"] != nil,
+		key:    must(token.NewKey(kid, s.alg, p.pub)),
+	}
 }
 
 // A thousand and more good tokens, a hundred of each shape: all of them are
-// taken at every edge, and none with another audience, issuer or key.
+// taken at every edge, those with scopes where scopes are asked for too, and none
+// with another audience, issuer or key.
 func TestTokensOfRealIssuersAreTaken(t *testing.T) {
 	const each = 100
 	taken := 0
@@ -216,13 +267,14 @@ func TestTokensOfRealIssuersAreTaken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(9, uint64(len(name))))
 			for range each / 5 { // five tokens by each of twenty keys
-				raws, issuer := s.five(t, r)
-				all := edges(t, []verify.Issuer{issuer})
-				for _, raw := range raws {
-					everyEdgeAccepts(t, all, s.documented, raw)
+				tokens, issuer := s.five(t, r)
+				all, asking := edges(t, []verify.Issuer{issuer}), edges(t, []verify.Issuer{issuer}, s.asked()...)
+				for _, one := range tokens {
+					everyEdgeAccepts(t, all, s.documented, one.raw)
+					one.askedForScopes(t, asking)
 				}
-				s.refusedElsewhere(t, issuer, raws[0])
-				taken += len(raws)
+				s.refusedElsewhere(t, issuer, tokens[0].raw)
+				taken += len(tokens)
 			}
 		})
 	}
@@ -233,16 +285,30 @@ func TestTokensOfRealIssuersAreTaken(t *testing.T) {
 }
 
 // five are tokens of the shape that one configuration takes.
-func (s shape) five(t *testing.T, r *rand.Rand) (raws []string, issuer verify.Issuer) {
+func (s shape) five(t *testing.T, r *rand.Rand) (tokens []minted, issuer verify.Issuer) {
 	t.Helper()
 	issuer = s.issuer
 	var keys verify.Fixed
 	for range 5 {
-		raw, key := s.mint(t, r)
-		raws, keys = append(raws, raw), append(keys, key)
+		one := s.mint(t, r)
+		tokens, keys = append(tokens, one), append(keys, one.key)
 	}
 	issuer.Keys = keys
-	return raws, issuer
+	return tokens, issuer
+}
+
+// askedForScopes: a token that has the scopes passes where they are asked for,
+// and no other does.
+func (m minted) askedForScopes(t *testing.T, asking []edge) {
+	t.Helper()
+	for _, e := range asking {
+		if strings.HasPrefix(e.name, "/verify") {
+			continue // nobody asks: it has no route
+		}
+		if said := e.safely(m.raw); said.accepted != m.scoped || !m.scoped && said.reason != string(token.InsufficientScope) {
+			t.Errorf("%s: %+v; scopes %t: %.500s", e.name, said, m.scoped, m.raw)
+		}
+	}
 }
 
 // refusedElsewhere is the control: the same token under another name, for

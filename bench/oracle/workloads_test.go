@@ -96,7 +96,7 @@ func kubernetes() shape {
 func longcase() shape {
 	return shape{
 		documented: "RFC 9068 section 2.2; our own issuer",
-		issuer:     verify.Issuer{URL: us, Audience: me}, alg: token.ES256, life: between(60, 3600),
+		issuer:     verify.Issuer{URL: us, Audience: me}, alg: token.ES256, life: between(60, 3600), scopes: []string{"orders.read"},
 		header: func(r *rand.Rand) object { return object{"typ": "at+jwt", "kid": letters(r, 43)} },
 		claims: func(r *rand.Rand) object {
 			return object{"sub": "service-a", "aud": me, "client_id": "service-a", "nbf": epoch - 60, "jti": "lc." + chosen(r, 8, "abcdefghijklmnopqrstuvwxyz234567") + "." + letters(r, 26), "scope": "orders.read", "sid": letters(r, 40)}
