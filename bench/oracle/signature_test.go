@@ -162,7 +162,9 @@ func flipped(f *forger) {
 			}
 			f.unsigned(fmt.Sprintf("its first %d bytes", i), p, sig[:i])
 			f.unsigned(fmt.Sprintf("all but its first %d bytes", i+1), p, sig[i+1:])
-			f.unsigned(fmt.Sprintf("zeros from byte %d", i), p, append(slices.Clone(sig[:i]), make([]byte, len(sig)-i)...))
+			if zeros := make([]byte, len(sig)-i); !bytes.Equal(zeros, sig[i:]) { // one in sixteen Ed25519 signatures ends so
+				f.unsigned(fmt.Sprintf("zeros from byte %d", i), p, append(slices.Clone(sig[:i]), zeros...))
+			}
 		}
 		for _, more := range []int{1, 2, 3, 16, 32, 64} {
 			f.unsigned(fmt.Sprintf("%d bytes more", more), p, append(slices.Clone(sig), bytes.Repeat([]byte{7}, more)...))
