@@ -10,7 +10,6 @@ import (
 	"github.com/longcase/longcase/clientauth"
 	"github.com/longcase/longcase/discovery"
 	"github.com/longcase/longcase/fresh"
-	"github.com/longcase/longcase/token"
 )
 
 // proof is what shows the service who the client is.
@@ -66,15 +65,9 @@ func (c Config) readKey(m discovery.Document, client *clientauth.Config) error {
 	if err != nil {
 		return unreadable("key", err)
 	}
-	alg, err := Algorithm(key, m.Algorithms)
-	if err != nil {
+	if client.Key, err = clientauth.NewSigner(c.KeyID, key, m.Algorithms); err != nil {
 		return fresh.Fail(fresh.Misconfigured, "%s", err)
 	}
-	signer, err := token.NewSigner(c.KeyID, alg, key)
-	if err != nil {
-		return fresh.Fail(fresh.Misconfigured, "the client's key: %s", err)
-	}
-	client.Key = &signer
 	return nil
 }
 

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/longcase/longcase/clientauth"
-	"github.com/longcase/longcase/fresh/oauth"
 	"github.com/longcase/longcase/gate"
 	"github.com/longcase/longcase/gate/introspect"
 	"github.com/longcase/longcase/internal/config"
@@ -178,11 +177,13 @@ func (s *shift) clientOf(id string, secret, key config.Secret, audience string) 
 	if err != nil {
 		return out, err
 	}
-	signer, err := parseSigner(text)
+	private, err := token.ParsePrivateKey(text)
+	if err == nil {
+		out.Key, err = clientauth.NewSigner("", private, nil) // the client's key set may call the key anything
+	}
 	if err != nil {
 		return out, fmt.Errorf("key: %s: %w", key, err)
 	}
-	out.Key = &signer
 	return out, nil
 }
 
@@ -193,18 +194,4 @@ func ownFeed(is *issuer.Issuer) gate.Feed {
 			apply(gate.Event{Kind: r.Kind, Value: r.Value, Before: r.Before, End: r.End})
 		}, live)
 	}
-}
-
-// parseSigner reads a PEM private key. It names no kid, since the client's key
-// set may call the key anything.
-func parseSigner(text []byte) (token.Signer, error) {
-	key, err := token.ParsePrivateKey(text)
-	if err != nil {
-		return token.Signer{}, err
-	}
-	alg, err := oauth.Algorithm(key, nil)
-	if err != nil {
-		return token.Signer{}, err
-	}
-	return token.NewSigner("", alg, key)
 }

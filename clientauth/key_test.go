@@ -1,4 +1,4 @@
-package oauth
+package clientauth_test
 
 import (
 	"crypto"
@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"testing"
 
+	"github.com/longcase/longcase/clientauth"
 	"github.com/longcase/longcase/token"
 )
 
@@ -35,8 +36,13 @@ func TestAKeysAlgorithmFollowsFromItsType(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got, err := Algorithm(tt.key, tt.supported); got != tt.want || (err == nil) != (tt.want != "") {
-				t.Errorf("Algorithm = %q, %v, want %q", got, err, tt.want)
+			s, err := clientauth.NewSigner("k", tt.key, tt.supported)
+			var got token.Algorithm
+			if err == nil {
+				got = s.Algorithm()
+			}
+			if got != tt.want {
+				t.Errorf("NewSigner signs by %q, %v, want %q", got, err, tt.want)
 			}
 		})
 	}
