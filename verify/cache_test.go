@@ -123,6 +123,7 @@ func (w *world) need(rt *rapid.T) Need {
 	n := Need{
 		Audience: rapid.SampledFrom([]string{"", "", orders, mail}).Draw(rt, "audience"),
 		Once:     rapid.IntRange(0, 9).Draw(rt, "once") == 0,
+		Users:    rapid.IntRange(0, 9).Draw(rt, "users") == 0,
 	}
 	switch rapid.IntRange(0, 5).Draw(rt, "need") {
 	case 0:

@@ -102,6 +102,9 @@ func (p *policy) checkAudienceOf(c *token.Claims, need Need) error {
 	if p.SubjectFrom != "" {
 		return p.checkUser(c, need)
 	}
+	if need.Users {
+		return token.Refuse(token.WrongAudience, "tokens of %s are for a service; this route takes tokens whose aud is the user", p.URL)
+	}
 	want := p.Audience
 	if need.Audience != "" {
 		want = need.Audience

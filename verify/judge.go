@@ -132,7 +132,12 @@ func (v *Verifier) choose(c *token.Claims, need Need) (*policy, error) {
 	return &policies[0], nil
 }
 
-func (p *policy) serves(need Need) bool { return need.Audience == "" || need.Audience == p.Audience }
+func (p *policy) serves(need Need) bool {
+	if need.Users && p.SubjectFrom == "" {
+		return false
+	}
+	return need.Audience == "" || need.Audience == p.Audience
+}
 
 // authenticate finds the key that signed the token. Keys come from the issuer's
 // own policy and from nowhere else (RFC 8725 section 3.8).

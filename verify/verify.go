@@ -111,6 +111,7 @@ func (v *Verifier) LongestLife(issuer string) time.Duration {
 // Need is what one request asks of a token besides being valid.
 type Need struct {
 	Audience string   // the accepted audience it must be meant for; empty: any accepted from its issuer
+	Users    bool     // its audience must be a user (Issuer.SubjectFrom); not with Audience
 	Scopes   []string // all of them
 	Clients  []string // one of them; empty: any
 	Binding  Binding  // the token must be bound in this way

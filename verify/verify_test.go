@@ -244,6 +244,49 @@ func TestSubjectFromAudience(t *testing.T) {
 	wantReason(t, v.at(sign(t, key, "JWT", seed), Need{Audience: "alice"}, start), token.WrongAudience)
 }
 
+// Two kinds of audience: a request is for a service, for a user, or for either.
+func TestUsersAndServicesAreToldApart(t *testing.T) {
+	key := newSigner(t, "k1", token.EdDSA)
+	v := mustNew(t, Config{CacheBytes: 1 << 20, Issuers: []Issuer{
+		{URL: issuerA, Audience: orders, Keys: keysOf(key)},
+		{URL: issuerB, SubjectFrom: "aud", Profile: JWT, Keys: keysOf(key)},
+		{URL: issuerA + "/asked", Audience: orders, Introspect: answers{}},
+	}})
+	service, user := sign(t, key, "at+jwt", good()), sign(t, key, "JWT", good().with(claims{"iss": issuerB, "aud": "alice"}))
+	named := sign(t, key, "JWT", good().with(claims{"iss": issuerB}))
+	tests := []struct {
+		name, raw string
+		need      Need
+		want      token.Reason
+		detail    string
+	}{
+		{"a service's token for either", service, Need{}, "", ""},
+		{"a user's token for either", user, Need{}, "", ""},
+		{"a service's token for it", service, Need{Audience: orders}, "", ""},
+		{"a user's token for a service", user, Need{Audience: orders}, token.WrongAudience, "name a user, not an audience"},
+		{"a user who is called like the service", named, Need{Audience: orders}, token.WrongAudience, "name a user, not an audience"},
+		{"a service's token for users", service, Need{Users: true}, token.WrongAudience, "are for a service; this route takes tokens whose aud is the user"},
+		{"a user's token for users", user, Need{Users: true}, "", ""},
+		{"an opaque token for users", "opaque", Need{Users: true}, token.Malformed, "no compact JWS"},
+		{"a service's token for users and for it", service, Need{Users: true, Audience: orders}, token.WrongAudience, ""},
+		{"a user's token for users and for a service", user, Need{Users: true, Audience: orders}, token.WrongAudience, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for range 2 { // the second time warm
+				got := v.at(tt.raw, tt.need, start)
+				wantReason(t, got, tt.want)
+				if !strings.Contains(got.Detail, tt.detail) {
+					t.Errorf("detail %q, want %q in it", got.Detail, tt.detail)
+				}
+				if tt.want == "" && tt.raw == user && got.Claims.Subject != "alice" {
+					t.Errorf("subject = %q, want the audience", got.Claims.Subject)
+				}
+			}
+		})
+	}
+}
+
 func TestBadSignatureStatesTheFingerprint(t *testing.T) {
 	key, stranger := newSigner(t, "k1", token.ES256), newSigner(t, "k1", token.ES256)
 	got := only(t, Issuer{}, key).at(sign(t, stranger, "at+jwt", good()), Need{}, start)
