@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,15 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/longcase/longcase/internal/gatetest"
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
 )
-
-type unreachable struct{}
-
-func (unreachable) Keys(context.Context, string, token.Algorithm) ([]token.Key, error) {
-	return nil, &token.Error{Reason: token.KeysUnavailable, Err: errors.New("connection refused")}
-}
 
 func TestMiddlewareHandsOverTheClaims(t *testing.T) {
 	key := newSigner(t, "k1")
@@ -141,6 +135,43 @@ func TestEachRouteHasItsAudience(t *testing.T) {
 	}
 }
 
+// Beside services' tokens, those whose audience is the user have the routes that
+// name no audience, and no others have them.
+func TestARouteWithoutAudienceIsForUsers(t *testing.T) {
+	const issuerB = "https://b.test"
+	key := newSigner(t, "k1")
+	cfg := config(key)
+	cfg.Issuers = append(cfg.Issuers, verify.Issuer{URL: issuerB, SubjectFrom: "aud", Profile: verify.JWT, Keys: verify.Fixed{key.Key()}})
+	cfg.Routes = []Route{{Path: "/orders/", Audience: orders}, {Path: "/me/"}}
+	g := mustNew(t, cfg)
+	h := g.Middleware(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	service, user := sign(t, key, good()), sign(t, key, good().With(claims{"iss": issuerB, "aud": "alice"}))
+	for _, tt := range []struct {
+		path, raw, says string
+	}{
+		{"/orders/1", service, ""}, {"/me/1", user, ""},
+		{"/orders/1", user, "name a user, not an audience"}, {"/me/1", service, "takes tokens whose aud is the user"},
+		{"/elsewhere", user, "no route"},
+	} {
+		resp := do(h, get(tt.path, tt.raw))
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || (resp.StatusCode == 200) != (tt.says == "") || !strings.Contains(string(body), tt.says) {
+			t.Errorf("%s: %d %s %v, want %q", tt.path, resp.StatusCode, body, err, tt.says)
+		}
+	}
+	for who, raw := range map[string]string{"s": service, "u": user} {
+		if resp := do(g.Handler(), get("/verify", raw)); resp.StatusCode != 200 {
+			t.Errorf("/verify, of which no route is known, refuses %s: %d", who, resp.StatusCode)
+		}
+	}
+	cfg.Issuers = append(cfg.Issuers, verify.Issuer{URL: issuerA, Audience: mail, Keys: verify.Fixed{key.Key()}})
+	mustNew(t, cfg) // still told apart
+	cfg.Issuers = append(cfg.Issuers[:1:1], cfg.Issuers[2])
+	if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "every route names its own") {
+		t.Errorf("several services and no user: %v", err)
+	}
+}
+
 func TestRoutesChoose(t *testing.T) {
 	key := newSigner(t, "k1")
 	cfg := config(key)
@@ -251,7 +282,7 @@ func TestTheChallengeQuotesNothingDangerous(t *testing.T) {
 func TestRefusalsForLackOfAnIssuerSayWhenToComeBack(t *testing.T) {
 	key := newSigner(t, "k1")
 	cfg := config(key)
-	cfg.Issuers[0].Keys = unreachable{}
+	cfg.Issuers[0].Keys = gatetest.Unreachable{}
 	resp := do(mustNew(t, cfg).Handler(), get("/verify", sign(t, key, good())))
 	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("%d, Retry-After %q", resp.StatusCode, resp.Header.Get("Retry-After"))

@@ -16,7 +16,7 @@ import (
 type Route struct {
 	Path     string         // ends in "/": every path below it; else exact; the longest wins
 	Methods  []string       // any if empty; a method that is not listed is refused
-	Audience string         // required where several audiences are accepted
+	Audience string         // required where several are accepted; empty beside an Issuer.SubjectFrom: tokens of users and no others
 	Scopes   []string       // all of them
 	Clients  []string       // one of them; any if empty
 	Binding  verify.Binding // the token must be bound in this way
@@ -51,6 +51,7 @@ func newRoutes(list []Route, audiences []string, g *Gate) (routes, error) {
 			wrong = append(wrong, fmt.Errorf("gate: routes[%d] %q: method %s is in two routes of this path", i, r.Path, m))
 		}
 		rt := &route{Route: r, need: verify.Need{Audience: r.Audience, Scopes: r.Scopes, Clients: r.Clients, Binding: r.Binding, Once: r.Once}}
+		rt.need.Users = r.Audience == "" && slices.Contains(audiences, "") // which is that of users' tokens
 		if u, err := url.Parse(r.Upstream); err == nil && r.Upstream != "" {
 			rt.proxy = g.newProxy(rt, u)
 		}
@@ -96,7 +97,7 @@ func (r Route) check(audiences []string) []error {
 		}
 	}
 	switch {
-	case r.Audience == "" && len(audiences) > 1:
+	case r.Audience == "" && len(audiences) > 1 && !slices.Contains(audiences, ""):
 		add("audience: several are accepted, so every route names its own")
 	case r.Audience != "" && !slices.Contains(audiences, r.Audience):
 		add("audience: %q is not accepted from any issuer", r.Audience)
