@@ -6,8 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
-	"strings"
 	"testing"
 	"time"
 )
@@ -43,7 +43,7 @@ func TestABodyThatNeverComesHoldsNoAnswer(t *testing.T) {
 	var waiting []net.Conn // all at once: each waits a second
 	for _, tt := range tests {
 		for _, length := range lengths {
-			conn := dial(t, tt.handler)
+			conn := dial(t, serve(t, tt.handler))
 			fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\n%s%s\r\n", tt.path, tt.headers, length)
 			waiting = append(waiting, conn)
 		}
@@ -69,7 +69,7 @@ func TestARefusedBodyThatComesKeepsTheConnection(t *testing.T) {
 	t.Parallel()
 	key := newSigner(t, "k1")
 	g := mustNew(t, config(key))
-	conn := dial(t, g.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })))
+	conn := dial(t, serve(t, g.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))))
 	answers := bufio.NewReader(conn)
 	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody")
 	if resp := readAnswer(t, answers); resp.status != 401 {
@@ -95,7 +95,7 @@ func TestAnAcceptedBodyMayBeSlow(t *testing.T) {
 	cfg.Routes = []Route{{Path: "/", Upstream: upstream.URL}}
 	g := mustNew(t, cfg)
 	run(t, g)
-	conn := dial(t, g.Handler())
+	conn := dial(t, serve(t, g.Handler()))
 	fmt.Fprintf(conn, "PUT / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\nContent-Length: 8\r\n\r\nslow", sign(t, key, good()))
 	time.Sleep(bodyWithin + 200*time.Millisecond)
 	fmt.Fprint(conn, "body")
@@ -104,10 +104,10 @@ func TestAnAcceptedBodyMayBeSlow(t *testing.T) {
 	}
 }
 
-// dial connects to a server of h.
-func dial(t *testing.T, h http.Handler) net.Conn {
+// dial connects to s to talk byte by byte.
+func dial(t *testing.T, s *httptest.Server) net.Conn {
 	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(serve(t, h).URL, "http://"))
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -107,7 +107,7 @@ func (cfg Config) check() error {
 	if len(cfg.NonceKey) < nonceKeyBytes {
 		add("nonce key: %d bytes; at least %d", len(cfg.NonceKey), nonceKeyBytes)
 	}
-	if err := checkOwnURL(cfg.URL); err != nil {
+	if err := checkURL(cfg.URL); err != nil {
 		add("URL: %w", err)
 	}
 	if cfg.KeysStale < 0 {
@@ -119,9 +119,9 @@ func (cfg Config) check() error {
 	return errors.Join(wrong...)
 }
 
-// checkOwnURL checks what clients call the gate. A path is what a proxy in front
-// takes off.
-func checkOwnURL(s string) error {
+// checkURL checks what clients call the gate, or an upstream. It may have a path,
+// which a proxy in front takes off, or the gate puts before.
+func checkURL(s string) error {
 	if s == "" {
 		return nil
 	}

@@ -207,7 +207,7 @@ func gateRows(t *testing.T, key token.Signer) []row {
 		{"a bound token under DPoP without proof", asking("DPoP " + bound), 1, nil, "binding_missing", 401, "invalid_dpop_proof"},
 		{"a proof without nonce", proving(t, own, bound), 1, func(c *Config) { c.Routes[0].Binding = verify.DPoP }, "binding_missing", 401, "use_dpop_nonce"},
 		{"a proof of another key", proving(t, foreign, bound), 1, nil, "binding_mismatch", 401, "invalid_token"},
-		{"keys out of reach", fine, 1, func(c *Config) { c.Issuers[0].Keys = unreachable{} }, "keys_unavailable", 503, ""},
+		{"keys out of reach", fine, 1, func(c *Config) { c.Issuers[0].Keys = gatetest.Unreachable{} }, "keys_unavailable", 503, ""},
 		{"the feed not loaded", fine, 1, silentFeed, "revocations_stale", 503, ""},
 		{"single uses cannot be remembered", fine, 1, func(c *Config) { c.Routes[0].Once, c.First = true, newMarks(0, fixed).First }, "revocations_stale", 503, ""},
 		{"a method no route lists", sent{"PUT", "/x", fine.header}, 1, nil, "not_allowed", 403, ""},

@@ -113,7 +113,7 @@ func (r Route) check(audiences []string) []error {
 	if b := r.Binding; b != verify.AnyBinding && b != verify.DPoP && b != verify.MTLS {
 		add("binding: %q is neither %q nor %q", b, verify.DPoP, verify.MTLS)
 	}
-	if err := checkUpstream(r.Upstream); err != nil {
+	if err := checkURL(r.Upstream); err != nil {
 		add("upstream: %w", err)
 	}
 	if err := r.checkTLS(); err != nil {
@@ -133,22 +133,6 @@ func (r Route) checkTLS() error {
 		return errors.New("an upstream that nobody verifies could be anybody; name its authority")
 	case cfg.MinVersion != 0 && cfg.MinVersion < tls.VersionTLS12:
 		return errors.New("TLS 1.2 at least")
-	}
-	return nil
-}
-
-func checkUpstream(s string) error {
-	if s == "" {
-		return nil
-	}
-	u, err := url.Parse(s)
-	switch {
-	case err != nil:
-		return errors.New("not a URL")
-	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
-		return fmt.Errorf("%q is neither http nor https", u.Redacted())
-	case u.User != nil, u.RawQuery != "", u.Fragment != "":
-		return fmt.Errorf("%q: no user, query or fragment", u.Redacted())
 	}
 	return nil
 }

@@ -85,12 +85,7 @@ func readFrame(from *bufio.Reader) (string, error) {
 // open sends an opening handshake.
 func open(t *testing.T, s *httptest.Server, raw string) (net.Conn, *bufio.Reader, *http.Response) {
 	t.Helper()
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(far))
+	conn := dial(t, s)
 	fmt.Fprintf(conn, "GET /chat HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nX-Token-Subject: root\r\nAuthorization: Bearer %s\r\n\r\n", raw)
 	in := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(in, nil)
@@ -225,12 +220,7 @@ func TestContinueIsSaidByTheUpstream(t *testing.T) {
 	key := newSigner(t, "k1")
 	s := proxied(t, key, serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })).URL)
 	ask := func(raw string) (*bufio.Reader, net.Conn) {
-		conn, err := net.Dial("tcp", s.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		_ = conn.SetDeadline(time.Now().Add(far))
+		conn := dial(t, s)
 		fmt.Fprintf(conn, "POST /x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\nAuthorization: Bearer %s\r\n\r\n", raw)
 		return bufio.NewReader(conn), conn
 	}

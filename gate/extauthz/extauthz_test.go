@@ -24,7 +24,6 @@ import (
 
 	"github.com/longcase/longcase/gate"
 	"github.com/longcase/longcase/internal/gatetest"
-	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
 )
 
@@ -105,18 +104,12 @@ func TestWhatTheTokenDoesNotSayIsRemoved(t *testing.T) {
 	}
 }
 
-type closed struct{}
-
-func (closed) Keys(context.Context, string, token.Algorithm) ([]token.Key, error) {
-	return nil, token.Refuse(token.KeysUnavailable, "the keys are far away")
-}
-
 // A refusal has the status, headers and body that the middleware gives to the
 // same request.
 func TestARefusalIsThatOfEveryOtherEdge(t *testing.T) {
 	key := gatetest.NewSigner(t, "k1")
 	cfg := config(key)
-	cfg.Issuers = append(cfg.Issuers, verify.Issuer{URL: "https://far.test", Audience: gatetest.Orders, Keys: closed{}})
+	cfg.Issuers = append(cfg.Issuers, verify.Issuer{URL: "https://far.test", Audience: gatetest.Orders, Keys: gatetest.Unreachable{}})
 	g, err := gate.New(cfg)
 	if err != nil {
 		t.Fatal(err)

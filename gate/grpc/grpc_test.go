@@ -100,17 +100,11 @@ func refusalOf(t *testing.T, err error) refusal {
 	return r
 }
 
-type closed struct{}
-
-func (closed) Keys(context.Context, string, token.Algorithm) ([]token.Key, error) {
-	return nil, token.Refuse(token.KeysUnavailable, "the keys are far away")
-}
-
 // Unary calls and streams are refused alike: code, reason and trailer.
 func TestRefusals(t *testing.T) {
 	key := gatetest.NewSigner(t, "k1")
 	cfg := config(key)
-	cfg.Issuers = append(cfg.Issuers, verify.Issuer{URL: "https://far.test", Audience: gatetest.Orders, Keys: closed{}})
+	cfg.Issuers = append(cfg.Issuers, verify.Issuer{URL: "https://far.test", Audience: gatetest.Orders, Keys: gatetest.Unreachable{}})
 	cfg.Routes = []gate.Route{
 		{Path: service, Methods: []string{"POST"}, Scopes: []string{"orders.read"}, Audience: gatetest.Orders},
 		{Path: service + "UnaryCall", Scopes: []string{"orders.write"}, Audience: gatetest.Orders},

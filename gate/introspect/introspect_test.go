@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/longcase/longcase/clientauth"
+	"github.com/longcase/longcase/internal/gatetest"
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
 )
@@ -216,7 +217,7 @@ func TestAKeyProvesTheGateAnewEachTime(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "private key") {
 		t.Errorf("a shared secret as a key: %v", err)
 	}
-	signer := newSigner(t)
+	signer := gatetest.NewSigner(t, "")
 	seen := map[string]bool{}
 	e := newEndpoint(t, func(w http.ResponseWriter, r *http.Request) {
 		j, err := token.Parse(r.PostFormValue("client_assertion"))

@@ -1,8 +1,6 @@
 package introspect
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,19 +14,6 @@ import (
 	"github.com/longcase/longcase/token"
 	"github.com/longcase/longcase/verify"
 )
-
-func newSigner(t *testing.T) token.Signer {
-	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := token.NewSigner("", token.EdDSA, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
 
 func TestHowLongAnAnswerCounts(t *testing.T) {
 	over := fmt.Sprintf(`{"active":true,"exp":%d}`, start.Unix()+3)

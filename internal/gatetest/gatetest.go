@@ -3,10 +3,12 @@
 package gatetest
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"maps"
 	"testing"
 	"time"
@@ -58,6 +60,14 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 		t.Fatal(err)
 	}
 	return key
+}
+
+// Unreachable are the keys of an issuer that does not answer.
+type Unreachable struct{}
+
+// Keys says so.
+func (Unreachable) Keys(context.Context, string, token.Algorithm) ([]token.Key, error) {
+	return nil, &token.Error{Reason: token.KeysUnavailable, Err: errors.New("connection refused")}
 }
 
 // Sign makes an access token.
