@@ -41,6 +41,8 @@ func TestAGateOfTheFileIsOneThatStarts(t *testing.T) {
 	ask := func(issuer, audience string) string {
 		return fmt.Sprintf("{issuer: 'https://%[1]s', audience: %[2]s, introspect: {url: 'https://%[1]s/introspect', client: g, key: {file: k}}}", issuer, audience)
 	}
+	const users = "{issuer: user-service, subject_from: aud, profile: jwt, jwks: {file: k}}"
+	const service = "{issuer: 'https://i', audience: a}"
 	many := make([]string, 33)
 	for i := range many {
 		many[i] = fmt.Sprintf("c%d", i)
@@ -58,6 +60,13 @@ func TestAGateOfTheFileIsOneThatStarts(t *testing.T) {
 		{"that route of another's", "forward: nginx, trusted_proxies: [127.0.0.1/32], " + one + ", routes: [{path: /verify/x}]", ""},
 		{"every key", "url: 'https://api/v1', forward: envoy, ext_authz: '127.0.0.1:1', trusted_proxies: [127.0.0.1/32], rates: {client: 1/h, address: 9999999/s}, " + one +
 			", routes: [{path: /, binding: dpop, once: true, upstream: 'https://u', upstream_tls: {ca: c}}, {path: /m, binding: mtls}]", ""},
+		{"routes of users and of a service", "accept: [" + users + ", " + service + "], routes: [{path: /me}, {path: /, audience: a}]", ""},
+		{"a route of users, beside two services", "accept: [" + service + ", {issuer: 'https://i', audience: b}, " + users + "], routes: [{path: /me, once: true}]", ""},
+		{"a route of users, whom two issuers name", "accept: [" + users + ", {issuer: other, subject_from: aud, profile: jwt, jwks: {file: k}}], routes: [{path: /me}]", ""},
+		{"a route of one of two services", "accept: [" + service + ", {issuer: 'https://i', audience: b}], routes: [{path: /me}]", "gate.routes.audience is missing: several are accepted (a, b)"},
+		{"a route of another service, beside users", "accept: [" + users + ", " + service + "], routes: [{path: /me, audience: b}]", "is not among gate.accept"},
+		{"a route of an audience without a name, beside users", "accept: [" + users + ", " + service + "], routes: [{path: /me, audience: ''}]", "gate.routes.audience is empty"},
+		{"single use of users' tokens that outlive the memory of it", "accept: [{issuer: u, subject_from: aud, profile: jwt, max_lifetime: 30h, jwks: {file: k}}, " + service + "], routes: [{path: /me, once: true}]", "needs max_lifetime: 24h or less"},
 		{"a URL with a query", "url: 'https://api?x', " + one, "has a query"},
 		{"an https upstream in capitals", one + ", routes: [{path: /, upstream: 'HTTPS://u', upstream_tls: {ca: c}}]", ""},
 		{"rates that bound nothing", "rates: {}, " + one, ""},

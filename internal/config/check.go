@@ -351,7 +351,8 @@ func (l *loader) algorithms(a *Accept) {
 func (l *loader) routes(g *Gate) {
 	audiences := make([]string, 0, len(g.Accept)) // "": aud is the user
 	for _, a := range g.Accept {
-		if !slices.Contains(audiences, a.Audience) {
+		missing := a.Audience == "" && a.SubjectFrom != "aud" // that was said
+		if !missing && !slices.Contains(audiences, a.Audience) {
 			audiences = append(audiences, a.Audience)
 		}
 	}
@@ -404,6 +405,8 @@ func (l *loader) upstreamTLS(r *Route) {
 	}
 }
 
+// routeAudience wants a route to say which service it is, where several are
+// accepted. Without an audience it is for users' tokens, if those are accepted.
 func (l *loader) routeAudience(r *Route, audiences []string) {
 	switch {
 	case l.given(&r.Audience) && r.Audience != "" && len(audiences) > 0 && !slices.Contains(audiences, r.Audience):
@@ -411,8 +414,8 @@ func (l *loader) routeAudience(r *Route, audiences []string) {
 	case l.given(&r.Audience):
 	case len(audiences) == 1:
 		r.Audience = audiences[0]
-	case len(audiences) > 1:
-		l.wrong(r, "", "gate.routes.audience is missing: several are accepted (%s)", strings.TrimPrefix(strings.Join(audiences, ", "), ", "))
+	case len(audiences) > 1 && !slices.Contains(audiences, ""):
+		l.wrong(r, "", "gate.routes.audience is missing: several are accepted (%s)", strings.Join(audiences, ", "))
 	}
 }
 

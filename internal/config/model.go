@@ -189,11 +189,11 @@ type Revocations struct {
 }
 
 // Route is what a request needs. A Path that ends in / is a prefix, else it is
-// exact; the longest wins. Audience is always set where the gate accepts any.
+// exact; the longest wins. Audience is always set, unless aud is to be the user.
 type Route struct {
 	Path     string   `key:"path" is:"route" need:"yes" doc:"A prefix if it ends in /, else exact; the longest wins."`
 	Methods  []string `key:"methods" is:"method" doc:"Methods that are allowed; default: all."`
-	Audience string   `key:"audience" is:"audience" doc:"Which accepted audience; required where several are accepted."`
+	Audience string   `key:"audience" is:"audience" doc:"Which accepted audience; required where several are accepted; left out beside subject_from: its tokens and no others."`
 	Scopes   []string `key:"scopes" is:"scope" doc:"Scopes the token must have, all of them."`
 	Clients  []string `key:"clients" is:"client" doc:"Clients that may call, one of them; default: any."`
 	Binding  string   `key:"binding" of:"dpop|mtls" doc:"The token must be bound to a key of the caller: RFC 9449 or RFC 8705."`
