@@ -36,8 +36,8 @@ const (
 	None          Method = "none"
 )
 
-// AssertionLife is how long an assertion lives. It is used at once.
-const AssertionLife = time.Minute
+// assertionLife is how long an assertion lives. It is used at once.
+const assertionLife = time.Minute
 
 // assertionType is of RFC 7523 section 2.2.
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -128,7 +128,7 @@ func (c Config) Dress(h http.Header, form url.Values, now time.Time) error {
 func (c Config) assertion(now time.Time) (string, error) {
 	claims, err := json.Marshal(map[string]any{
 		"iss": c.ClientID, "sub": c.ClientID, "aud": c.Audience,
-		"jti": rand.Text(), "iat": now.Unix(), "exp": now.Add(AssertionLife).Unix(),
+		"jti": rand.Text(), "iat": now.Unix(), "exp": now.Add(assertionLife).Unix(),
 	})
 	if err != nil {
 		return "", err
