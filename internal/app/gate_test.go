@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -153,6 +154,41 @@ func TestClientsAreAskedForACertificateWhereTokensAreBoundToOne(t *testing.T) {
 
 // TestAGateAsksTheIssuer has our own issuer asked, by introspection, about its
 // own tokens.
+// The older issuer, whose audience is the user, beside another: each has routes.
+func TestUsersAndServicesHaveTheirRoutes(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Token-Reason", r.Header.Get("X-Token-Subject")) // for call
+	}))
+	defer upstream.Close()
+	dir, secret := t.TempDir(), []byte(strings.Repeat("shared ", 5))
+	file, mint := filepath.Join(dir, "longcase.yaml"), signedFor(t, dir, "https://i.test", "https://b.example")
+	write(t, filepath.Join(dir, "secret"), string(secret), 0o600)
+	write(t, file, "gate: {listen: 127.0.0.1:0, accept: ["+
+		"{issuer: user-service, profile: jwt, subject_from: aud, algorithms: [HS256], secret: {file: secret}}, "+
+		"{issuer: https://i.test, audience: https://b.example, jwks: {file: keys.jwks}}], "+
+		"routes: [{path: /orders/, audience: https://b.example, upstream: '"+upstream.URL+"'}, {path: /me/, upstream: '"+upstream.URL+"'}]}\n", 0o600)
+	older, err := token.NewSecretSigner("", secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	user, err := older.Sign("JWT", fmt.Appendf(nil, `{"iss":"user-service","sub":"access","aud":"bob","nbf":%d,"exp":%d}`, now.Unix(), now.Add(time.Hour).Unix()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, file)
+	defer s.stop(t)
+	for _, tt := range []struct{ path, raw, want string }{
+		{"/me/", user, "200 bob"}, {"/orders/", mint(nil), "200 alice"},
+		{"/me/", mint(nil), "401 wrong_audience"}, {"/orders/", user, "401 wrong_audience"},
+		{"/elsewhere", user, "404 no_route"},
+	} {
+		if got := s.call(t, http.DefaultClient, tt.path, tt.raw); got != tt.want {
+			t.Errorf("%s = %s, want %s", tt.path, got, tt.want)
+		}
+	}
+}
+
 func TestAGateAsksTheIssuer(t *testing.T) {
 	dir, secret := t.TempDir(), password.NewSecret()
 	url := "http://" + freeAddress(t)
