@@ -110,14 +110,8 @@ func TestARefusalIsThatOfEveryOtherEdge(t *testing.T) {
 	key := gatetest.NewSigner(t, "k1")
 	cfg := config(key)
 	cfg.Issuers = append(cfg.Issuers, verify.Issuer{URL: "https://far.test", Audience: gatetest.Orders, Keys: gatetest.Unreachable{}})
-	g, err := gate.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := New(Config{Gate: g})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newServer(t, cfg)
+	middleware := s.cfg.Gate.(*gate.Gate).Middleware(http.NotFoundHandler())
 	bearer := func(c claims) header { return header{"authorization", "Bearer " + gatetest.Sign(t, key, c)} }
 	tests := []struct {
 		name         string
@@ -146,7 +140,7 @@ func TestARefusalIsThatOfEveryOtherEdge(t *testing.T) {
 			for _, h := range tt.headers {
 				r.Header.Add(h.name, h.value)
 			}
-			g.Middleware(http.NotFoundHandler()).ServeHTTP(w, r)
+			middleware.ServeHTTP(w, r)
 			for name, q := range map[string]*auth.CheckRequest{"raw": question(tt.method, tt.path, tt.headers...), "joined": joined(question(tt.method, tt.path, tt.headers...))} {
 				a := ask(t, s, q)
 				no := a.GetDeniedResponse()

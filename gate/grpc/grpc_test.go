@@ -100,6 +100,22 @@ func refusalOf(t *testing.T, err error) refusal {
 	return r
 }
 
+// check says that every part of a refusal tells the same.
+func (r refusal) check(t *testing.T, kind string, trailer metadata.MD) {
+	t.Helper()
+	said := r.info.GetMetadata()["detail"]
+	title, detail, _ := strings.Cut(r.message, ": ")
+	if title == "" || detail == "" || detail != said || strings.Contains(r.message, "eyJ") || r.info.GetDomain() != "longcase" {
+		t.Errorf("%s: message %q, %v", kind, r.message, r.info)
+	}
+	if got := trailer["x-token-reason"]; len(got) != 1 || got[0] != r.info.GetReason() {
+		t.Errorf("%s: x-token-reason %q", kind, got)
+	}
+	if (r.retry != nil) != (r.code == codes.Unavailable) {
+		t.Errorf("%s: retry %v", kind, r.retry)
+	}
+}
+
 // Unary calls and streams are refused alike: code, reason and trailer.
 func TestRefusals(t *testing.T) {
 	key := gatetest.NewSigner(t, "k1")
@@ -147,21 +163,12 @@ func TestRefusals(t *testing.T) {
 			} {
 				var trailer metadata.MD
 				r := refusalOf(t, call(&trailer))
-				if r.code != tt.code || r.info.GetReason() != tt.reason || r.info.GetDomain() != "longcase" || r.info.GetMetadata()["detail"] == "" {
+				r.check(t, kind, trailer)
+				if r.code != tt.code || r.info.GetReason() != tt.reason {
 					t.Errorf("%s: %v, want %s, %s", kind, r, tt.code, tt.reason)
-				}
-				title, detail, _ := strings.Cut(r.message, ": ")
-				if title == "" || detail != r.info.GetMetadata()["detail"] || strings.Contains(r.message, "eyJ") {
-					t.Errorf("%s: message %q", kind, r.message)
 				}
 				if got := strings.Join(trailer["www-authenticate"], ";"); !strings.Contains(got, tt.challenge) || (got == "") != (tt.challenge == "") {
 					t.Errorf("%s: www-authenticate %q lacks %q", kind, got, tt.challenge)
-				}
-				if got := trailer["x-token-reason"]; len(got) != 1 || got[0] != tt.reason {
-					t.Errorf("%s: x-token-reason %q", kind, got)
-				}
-				if (r.retry != nil) != (tt.code == codes.Unavailable) {
-					t.Errorf("%s: retry %v", kind, r.retry)
 				}
 			}
 		})

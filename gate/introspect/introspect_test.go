@@ -48,8 +48,13 @@ func newEndpoint(t *testing.T, h http.HandlerFunc) *endpoint {
 }
 
 func says(body string) http.HandlerFunc {
+	return answers(http.StatusOK, "application/json; charset=utf-8", body)
+}
+
+func answers(status int, kind, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		w.Header().Set("Content-Type", kind)
+		w.WriteHeader(status)
 		fmt.Fprint(w, body)
 	}
 }
@@ -115,19 +120,6 @@ func TestTheAnswerOfAnActiveTokenIsItsClaims(t *testing.T) {
 // What the endpoint answers, and what becomes of it. Nothing but the issuer's
 // own word is kept.
 func TestAnswers(t *testing.T) {
-	typed := func(kind string) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", kind)
-			fmt.Fprint(w, active(""))
-		}
-	}
-	status := func(code int) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(code)
-			fmt.Fprint(w, active(""))
-		}
-	}
 	tests := []struct {
 		name   string
 		answer http.HandlerFunc
@@ -151,15 +143,15 @@ func TestAnswers(t *testing.T) {
 		{"nothing", says(``), token.KeysUnavailable, "not clear", false},
 		{"too deep", says(`{"active":true,"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`), token.KeysUnavailable, "not clear", false},
 		{"too much", says(active(`,"x":"` + strings.Repeat("x", maxBody) + `"`)), token.KeysUnavailable, "cannot be read", false},
-		{"a page", typed("text/html"), token.KeysUnavailable, "other than application/json", false},
-		{"a signed answer, which was not asked for", typed("application/token-introspection+jwt"), token.KeysUnavailable, "other than application/json", false},
-		{"no type", typed(""), token.KeysUnavailable, "other than application/json", false},
-		{"the gate is refused", status(401), token.KeysUnavailable, "own client (401)", false},
-		{"the gate is forbidden", status(403), token.KeysUnavailable, "own client (403)", false},
-		{"a failure", status(500), token.KeysUnavailable, "answered 500", false},
-		{"busy", status(503), token.KeysUnavailable, "answered 503", false},
-		{"created", status(201), token.KeysUnavailable, "answered 201", false},
-		{"gone", status(404), token.KeysUnavailable, "answered 404", false},
+		{"a page", answers(200, "text/html", active("")), token.KeysUnavailable, "other than application/json", false},
+		{"a signed answer, which was not asked for", answers(200, "application/token-introspection+jwt", active("")), token.KeysUnavailable, "other than application/json", false},
+		{"no type", answers(200, "", active("")), token.KeysUnavailable, "other than application/json", false},
+		{"the gate is refused", answers(401, "application/json", active("")), token.KeysUnavailable, "own client (401)", false},
+		{"the gate is forbidden", answers(403, "application/json", active("")), token.KeysUnavailable, "own client (403)", false},
+		{"a failure", answers(500, "application/json", active("")), token.KeysUnavailable, "answered 500", false},
+		{"busy", answers(503, "application/json", active("")), token.KeysUnavailable, "answered 503", false},
+		{"created", answers(201, "application/json", active("")), token.KeysUnavailable, "answered 201", false},
+		{"gone", answers(404, "application/json", active("")), token.KeysUnavailable, "answered 404", false},
 		{"cut off on the way", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Content-Length", "1000")
