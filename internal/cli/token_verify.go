@@ -84,12 +84,12 @@ func judge(ctx context.Context, is verify.Issuer, raw string, now func() time.Ti
 		},
 	})
 	if err != nil {
-		return verify.Verdict{}, &exit{exitUsage, err}
+		return verify.Verdict{}, flagged(err)
 	}
 	is.Keys = source
 	v, err := verify.New(verify.Config{Issuers: []verify.Issuer{is}, Skew: book})
 	if err != nil {
-		return verify.Verdict{}, &exit{exitUsage, err}
+		return verify.Verdict{}, flagged(err)
 	}
 	if _, err := token.Parse(raw); err != nil {
 		return v.Verify(ctx, raw, verify.Need{}, now()), nil // refused before any key is looked for
@@ -106,6 +106,13 @@ func judge(ctx context.Context, is verify.Issuer, raw string, now func() time.Ti
 		return verify.Verdict{Reason: missing.Reason, Detail: missing.Detail, Err: missing}, nil
 	}
 	return v.Verify(ctx, raw, verify.Need{}, now()), nil
+}
+
+// flagged names the flags that err, of the one issuer, is about.
+func flagged(err error) error {
+	flags := strings.NewReplacer("remote: Issuer or URL:", "--issuer:", "verify: issuers[0].URL:", "--issuer:",
+		"verify: issuers[0].Audience:", "--audience:", "verify: issuers[0].Leeway:", "--leeway:", "verify: issuers[0].Profile:", "--profile:")
+	return usage("%s", flags.Replace(err.Error()))
 }
 
 // fetched waits for the first set of keys, or for the first good reason why
