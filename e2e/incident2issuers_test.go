@@ -189,11 +189,12 @@ func introspect(t *testing.T, url, secret string) string {
 
 // spoiled is a token with another last character.
 func spoiled(token string) string {
-	last := "A"
-	if strings.HasSuffix(token, last) {
-		last = "B"
+	at := len(token) - 10 // all bits of a character in the middle count
+	other := "A"
+	if token[at] == 'A' {
+		other = "B"
 	}
-	return token[:len(token)-1] + last
+	return token[:at] + other + token[at+1:]
 }
 
 // end revokes a token (RFC 7009).
