@@ -187,7 +187,7 @@ func introspect(t *testing.T, url, secret string) string {
 	return fmt.Sprintf("introspect: {url: %s, client: service, secret: {file: %s}}", url, file)
 }
 
-// spoiled is a token with another last character.
+// spoiled is a token with another character in its last part.
 func spoiled(token string) string {
 	at := len(token) - 10 // all bits of a character in the middle count
 	other := "A"
