@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -79,7 +78,6 @@ type house struct {
 // reads the file again: what is wrong in it is logged and changes nothing.
 func Serve(ctx context.Context, opts Options) (err error) {
 	h := newHouse(opts)
-	h.roomForGarbage()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
@@ -117,15 +115,6 @@ func newHouse(opts Options) *house {
 	h.used = gate.Remember(h.now)
 	h.metrics.Clocks(h.book, h.now)
 	return h
-}
-
-// roomForGarbage lets the heap grow to five times what lives in it. A gate lives
-// in 2 MB: collected at twice that, as is Go's default, it would spend a tenth of
-// its time there. Whoever sets GOGC knows better.
-func (h *house) roomForGarbage() {
-	if h.getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
 }
 
 // configure returns the file's configuration, or the local setup's with what to
@@ -222,6 +211,7 @@ func (h *house) run(ctx context.Context, g *errgroup.Group, first *shift, greeti
 	if h.engine != nil {
 		g.Go(func() error { h.keepRetiring(ctx); return nil })
 	}
+	serving.Go(func() error { h.roomForGarbage(stopServing); return nil })
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // before ready: one that comes right after it counts
 	defer signal.Stop(hangup)
