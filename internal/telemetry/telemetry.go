@@ -109,7 +109,7 @@ func (m *Metrics) Gate() gate.Hooks {
 	return gate.Hooks{
 		Decided: func(d gate.Decision) {
 			reason := d.Reason
-			if d.Preflight {
+			if d.Preflight && reason == "" {
 				reason = "preflight"
 			}
 			m.decisions.WithLabelValues(d.Edge, d.Route, reason).Inc()
