@@ -1,6 +1,10 @@
 package gate
 
-import "time"
+import (
+	"time"
+
+	"github.com/longcase/longcase/token"
+)
 
 // Record is one decision, for an audit log. It holds the token's id, never the
 // token.
@@ -54,8 +58,8 @@ func (g *Gate) tell(r *Request, o *outcome, f *refusal) {
 // to a length; what may hold secrets is left out.
 func (g *Gate) record(r *Request, o *outcome, f *refusal) Record {
 	rec := Record{
-		Time: o.now, Edge: r.Edge, Method: clip(r.Method), Path: clip(pathOnly(r.Target)), Route: o.route.Path,
-		Peer: clip(r.Peer), Allowed: f == nil, Preflight: o.preflight && f == nil,
+		Time: o.now, Edge: r.Edge, Method: token.Clip(r.Method), Path: token.Clip(pathOnly(r.Target)), Route: o.route.Path,
+		Peer: token.Clip(r.Peer), Allowed: f == nil, Preflight: o.preflight && f == nil,
 	}
 	if ip, ok := g.client(r.Peer, r.Header); ok {
 		rec.Peer = ip.String()
@@ -65,8 +69,8 @@ func (g *Gate) record(r *Request, o *outcome, f *refusal) Record {
 	}
 	if v := o.verdict; v != nil {
 		c := &v.Claims
-		rec.Issuer, rec.Subject, rec.Client, rec.TokenID = clip(c.Issuer), clip(c.Subject), clip(c.ClientID), clip(c.ID)
-		rec.KeyID, rec.Skew = clip(v.KeyID), v.SkewSeconds()
+		rec.Issuer, rec.Subject, rec.Client, rec.TokenID = token.Clip(c.Issuer), token.Clip(c.Subject), token.Clip(c.ClientID), token.Clip(c.ID)
+		rec.KeyID, rec.Skew = token.Clip(v.KeyID), v.SkewSeconds()
 	}
 	return rec
 }

@@ -34,11 +34,11 @@ func TestEachDecisionIsRecordedOnce(t *testing.T) {
 			return r
 		}},
 		{"long names", asking("Bearer " + sign(t, key, good().With(claims{"sub": long, "jti": long, "client_id": long}))), func(r Record) Record {
-			r.Allowed, r.Reason, r.Subject, r.Client, r.TokenID = false, "client_not_allowed", clip(long), clip(long), clip(long)
+			r.Allowed, r.Reason, r.Subject, r.Client, r.TokenID = false, "client_not_allowed", token.Clip(long), token.Clip(long), token.Clip(long)
 			return r
 		}},
 		{"a long path", sent{"GET", "/" + long + "?secret=1", asking("Bearer " + sign(t, key, good())).header}, func(r Record) Record {
-			r.Path = clip("/" + long)
+			r.Path = token.Clip("/" + long)
 			return r
 		}},
 		{"an ambiguous path", sent{"GET", "/a/../b?secret=1", http.Header{}}, func(r Record) Record {

@@ -104,10 +104,9 @@ func (s *showing) spend(ctx context.Context) *token.Error {
 	if s == nil || s.proof.Key == "" {
 		return nil
 	}
-	first, err := s.gate.cfg.First(ctx, "dpop", s.proof.Key, s.proof.End)
-	switch {
-	case err != nil:
-		return &token.Error{Reason: token.RevocationsStale, Detail: "the memory of single uses cannot be asked", Err: err}
+	switch first, refused := s.gate.cfg.First.Use(ctx, "dpop", s.proof.Key, s.proof.End); {
+	case refused != nil:
+		return refused
 	case !first:
 		e := token.Refuse(token.Replayed, "DPoP: the proof was used before; make one for each request")
 		e.Err = dpop.ErrInvalidProof

@@ -269,11 +269,11 @@ func TestTheChallengeQuotesNothingDangerous(t *testing.T) {
 		resp := do(g.Handler(), get("/verify", sign(t, key, good().With(claims{"iss": iss}))))
 		challenge := resp.Header.Get("WWW-Authenticate")
 		if strings.Count(challenge, `"`) != 6 || strings.ContainsAny(challenge, "\r\n\\") || len(challenge) > 1000 || len(resp.Header) != 4 {
-			t.Errorf("iss %q: %q in %v", clip(iss), challenge, resp.Header)
+			t.Errorf("iss %q: %q in %v", token.Clip(iss), challenge, resp.Header)
 		}
 		for _, r := range challenge {
 			if r < ' ' || r > '~' {
-				t.Errorf("iss %q: %q holds %q", clip(iss), challenge, r)
+				t.Errorf("iss %q: %q holds %q", token.Clip(iss), challenge, r)
 			}
 		}
 	}

@@ -83,7 +83,7 @@ type Config struct {
 	NonceKey []byte     // makes DPoP nonces, 32 bytes or more; nodes that share it take each other's; default: random
 	// First remembers single uses: true for the first use of key. Default:
 	// Remember, whose memory is this gate's alone and ends with it.
-	First      func(ctx context.Context, kind, key string, end time.Time) (bool, error)
+	First      verify.First
 	CacheBytes int // memory of verified tokens; default 64 MiB; negative: none
 
 	Client    *http.Client      // fetches keys; default: jwks/remote's own

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/longcase/longcase/verify"
 )
 
 // maxMarks is how many single uses a gate remembers by itself; some 100 MiB.
@@ -40,7 +42,7 @@ type mark [16]byte
 // it is full of live ones it remembers no more and returns an error, so that a
 // token that would be used up is refused. Gates that follow each other may share
 // it.
-func Remember(now func() time.Time) func(ctx context.Context, kind, key string, end time.Time) (bool, error) {
+func Remember(now func() time.Time) verify.First {
 	return newMarks(maxMarks, now).First
 }
 

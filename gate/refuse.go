@@ -170,7 +170,7 @@ func (g *Gate) challenge(o *outcome, f *refusal) string {
 	if o.route.need.Audience != "" {
 		name = o.route.need.Audience
 	}
-	s := fmt.Sprintf(`%s realm="%s"`, scheme, quotable(clip(name)))
+	s := fmt.Sprintf(`%s realm="%s"`, scheme, quotable(token.Clip(name)))
 	if f.oauth != "" {
 		s += fmt.Sprintf(`, error="%s", error_description="%s"`, f.oauth, quotable(f.title+": "+f.detail))
 	}
@@ -208,13 +208,13 @@ func realm(cfg Config) string {
 func (g *Gate) logRefusal(ctx context.Context, r *Request, rt *route, f *refusal) {
 	attrs := []slog.Attr{
 		slog.String("reason", f.reason), slog.Int("status", f.status), slog.String("detail", f.detail),
-		slog.String("edge", r.Edge), slog.String("route", rt.Path), slog.String("method", clip(r.Method)), slog.String("peer", clip(r.Peer)),
+		slog.String("edge", r.Edge), slog.String("route", rt.Path), slog.String("method", token.Clip(r.Method)), slog.String("peer", token.Clip(r.Peer)),
 	}
 	if ip, ok := g.client(r.Peer, r.Header); ok && g.trusts(r.Peer) {
 		attrs = append(attrs, slog.String("address", ip.String()))
 	}
 	if c := f.claims; c != nil {
-		attrs = append(attrs, slog.String("issuer", c.Issuer), slog.String("client", clip(c.ClientID)), slog.String("subject", clip(c.Subject)))
+		attrs = append(attrs, slog.String("issuer", c.Issuer), slog.String("client", token.Clip(c.ClientID)), slog.String("subject", token.Clip(c.Subject)))
 	}
 	if f.err != nil {
 		attrs = append(attrs, slog.Any("err", f.err))
@@ -224,13 +224,4 @@ func (g *Gate) logRefusal(ctx context.Context, r *Request, rt *route, f *refusal
 		level = slog.LevelWarn
 	}
 	g.cfg.Log.LogAttrs(ctx, level, "refused", attrs...)
-}
-
-// clip bounds what a request can put into a line of log.
-func clip(s string) string {
-	const most = 128
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }

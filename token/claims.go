@@ -1,7 +1,6 @@
 package token
 
 import (
-	"strconv"
 	"strings"
 	"time"
 )
@@ -43,5 +42,3 @@ func (c Claims) Window() Window { return Window{NotBefore: c.NotBefore, Expires:
 func (c Claims) Scopes() []string {
 	return strings.FieldsFunc(c.Scope, func(r rune) bool { return r == ' ' })
 }
-
-func trimZero(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }

@@ -15,10 +15,10 @@ type Window struct {
 // Expired. It is the one place where an expiry is decided.
 func (w Window) Check(now time.Time, leeway time.Duration) error {
 	if !now.Before(w.Expires.Add(leeway)) {
-		return Refuse(Expired, "exp was %s ago (leeway %s)", seconds(now.Sub(w.Expires)), seconds(leeway))
+		return Refuse(Expired, "exp was %s ago (leeway %s)", Seconds(now.Sub(w.Expires)), Seconds(leeway))
 	}
 	if now.Before(w.NotBefore.Add(-leeway)) {
-		return Refuse(NotYetValid, "nbf is %s in the future (leeway %s)", seconds(w.NotBefore.Sub(now)), seconds(leeway))
+		return Refuse(NotYetValid, "nbf is %s in the future (leeway %s)", Seconds(w.NotBefore.Sub(now)), Seconds(leeway))
 	}
 	return nil
 }
@@ -29,10 +29,4 @@ func (w Window) Life() time.Duration {
 		return 0
 	}
 	return w.Expires.Sub(w.NotBefore)
-}
-
-// seconds writes d the way diagnoses do: "21 s", "0.4 s", "90 s".
-func seconds(d time.Duration) string {
-	s := d.Round(100 * time.Millisecond).Seconds()
-	return trimZero(s) + " s"
 }

@@ -43,7 +43,7 @@ func matches(member, proof, bound, shown string) error {
 	case shown == "":
 		return token.Refuse(token.BindingMissing, "cnf.%s binds the token to a key; it came without %s", member, proof)
 	}
-	return token.Refuse(token.BindingMismatch, "cnf.%s is %q; %s of %q came with it", member, clip(bound), proof, clip(shown))
+	return token.Refuse(token.BindingMismatch, "cnf.%s is %q; %s of %q came with it", member, token.Clip(bound), proof, token.Clip(shown))
 }
 
 // maxTokenID is how many bytes the "jti" of a token may have that is to be
@@ -62,14 +62,27 @@ func (v *Verifier) checkOnce(ctx context.Context, c *token.Claims, need Need) er
 	if v.first == nil {
 		return token.Refuse(token.RevocationsStale, "single uses are asked for, and nothing here remembers them")
 	}
-	first, err := v.first(ctx, "jti", c.Issuer+"\x00"+c.ID, c.Expires.Add(MaxLeeway))
-	switch {
-	case err != nil:
-		return &token.Error{Reason: token.RevocationsStale, Detail: "the memory of single uses cannot be asked", Err: err}
+	switch first, refused := v.first.Use(ctx, "jti", c.Issuer+"\x00"+c.ID, c.Expires.Add(MaxLeeway)); {
+	case refused != nil:
+		return refused
 	case !first:
-		return token.Refuse(token.Replayed, "jti %q was used before; this route takes each token once", clip(c.ID))
+		return token.Refuse(token.Replayed, "jti %q was used before; this route takes each token once", token.Clip(c.ID))
 	}
 	return nil
+}
+
+// A First remembers single uses: true for the first use of key. End follows from
+// signed content and constants alone; until then a use is remembered.
+type First func(ctx context.Context, kind, key string, end time.Time) (bool, error)
+
+// Use reports whether this is the first use of key. Where nobody can say, the
+// refusal is not nil: nothing is used twice for want of memory.
+func (f First) Use(ctx context.Context, kind, key string, end time.Time) (bool, *token.Error) {
+	first, err := f(ctx, kind, key, end)
+	if err != nil {
+		return false, &token.Error{Reason: token.RevocationsStale, Detail: "the memory of single uses cannot be asked", Err: err}
+	}
+	return first, nil
 }
 
 // asRefusal is err if that is a refusal, else one for reason.

@@ -62,7 +62,7 @@ func (p *policy) checkType(typ string) error {
 	if p.Profile == JWT {
 		want = `absent, "JWT" or "at+jwt"`
 	}
-	return token.Refuse(token.WrongType, "typ is %q; it must be %s", clip(typ), want)
+	return token.Refuse(token.WrongType, "typ is %q; it must be %s", token.Clip(typ), want)
 }
 
 // checkPresent names every required claim that is absent or empty: those of the
@@ -141,14 +141,14 @@ func (p *policy) subjectFromAudience(c *token.Claims) *token.Claims {
 // checkNeed judges what the request asks for beyond a valid token.
 func checkNeed(c *token.Claims, need Need) error {
 	if len(need.Clients) > 0 && !slices.Contains(need.Clients, c.ClientID) {
-		return token.Refuse(token.ClientNotAllowed, "client %q is not on this route's list", clip(c.ClientID))
+		return token.Refuse(token.ClientNotAllowed, "client %q is not on this route's list", token.Clip(c.ClientID))
 	}
 	if len(need.Scopes) == 0 {
 		return nil
 	}
 	for _, s := range need.Scopes {
 		if !hasScope(c.Scope, s) {
-			return token.Refuse(token.InsufficientScope, "scope %q is needed; the token has %q", strings.Join(need.Scopes, " "), clip(c.Scope))
+			return token.Refuse(token.InsufficientScope, "scope %q is needed; the token has %q", strings.Join(need.Scopes, " "), token.Clip(c.Scope))
 		}
 	}
 	return nil

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -29,7 +28,7 @@ type Verifier struct {
 	required map[string][]string // by issuer: what any of its policies requires
 	asked    []string            // the issuers with Introspect, in their order
 	ended    func(kid string, c *token.Claims, now time.Time) error
-	first    func(ctx context.Context, kind, key string, end time.Time) (bool, error)
+	first    First
 	skew     *skew.Book
 	cache    *cache // nil: none
 }

@@ -91,7 +91,7 @@ func (v *Verifier) ask(ctx context.Context, p *policy, raw string, need Need, no
 		c.Issuer = p.URL
 	}
 	if c.Issuer != p.URL {
-		return answer{}, token.Refuse(token.WrongIssuer, "iss %q is what %s says of this token", clip(c.Issuer), p.URL)
+		return answer{}, token.Refuse(token.WrongIssuer, "iss %q is what %s says of this token", token.Clip(c.Issuer), p.URL)
 	}
 	p, err = v.choose(&c, need)
 	if err != nil {

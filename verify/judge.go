@@ -117,7 +117,7 @@ func (v *Verifier) choose(c *token.Claims, need Need) (*policy, error) {
 	}
 	policies := v.issuers[c.Issuer]
 	if len(policies) == 0 {
-		return nil, token.Refuse(token.WrongIssuer, "iss %q is not an issuer accepted here", clip(c.Issuer))
+		return nil, token.Refuse(token.WrongIssuer, "iss %q is not an issuer accepted here", token.Clip(c.Issuer))
 	}
 	for i := range policies {
 		if p := &policies[i]; p.serves(need) && (p.SubjectFrom != "" || slices.Contains(c.Audience, p.Audience)) {
@@ -186,7 +186,7 @@ func badSignature(alg token.Algorithm, keys []token.Key) error {
 	const shown = 2
 	prints := make([]string, 0, shown)
 	for _, k := range keys[:min(len(keys), shown)] {
-		prints = append(prints, fmt.Sprintf("%s (kid %q)", token.Fingerprint(k), clip(k.ID())))
+		prints = append(prints, fmt.Sprintf("%s (kid %q)", token.Fingerprint(k), token.Clip(k.ID())))
 	}
 	more := ""
 	if n := len(keys) - shown; n > 0 {
@@ -208,19 +208,10 @@ func quoted(list []string) string {
 	const shown = 3
 	names := make([]string, 0, shown)
 	for _, s := range list[:min(len(list), shown)] {
-		names = append(names, fmt.Sprintf("%q", clip(s)))
+		names = append(names, fmt.Sprintf("%q", token.Clip(s)))
 	}
 	if len(list) > shown {
 		names = append(names, fmt.Sprintf("%d more", len(list)-shown))
 	}
 	return "[" + strings.Join(names, ", ") + "]"
-}
-
-// clip bounds what a token can put into a sentence.
-func clip(s string) string {
-	const most = 128
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }

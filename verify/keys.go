@@ -45,7 +45,7 @@ func (f Fixed) Keys(_ context.Context, kid string, alg token.Algorithm) ([]token
 		}
 	}
 	if len(fit) == 0 {
-		return nil, token.Refuse(token.UnknownKey, "no %s key has kid %q", alg, clip(kid))
+		return nil, token.Refuse(token.UnknownKey, "no %s key has kid %q", alg, token.Clip(kid))
 	}
 	return fit, nil
 }

@@ -73,10 +73,9 @@ type Config struct {
 	// Skew knows the issuers' clocks and is told of every new token. Nil: one of
 	// its own.
 	Skew *skew.Book
-	// First remembers single uses (Need.Once): true for the first use of key. End
-	// follows from the token's signed content and constants alone. Nil: Once
+	// First remembers the uses of tokens that are good once (Need.Once). Nil: Once
 	// refuses every token.
-	First func(ctx context.Context, kind, key string, end time.Time) (bool, error)
+	First First
 	// CacheBytes bounds the memory of verified tokens: only their parsed form and
 	// the fact that their signature held are kept, everything else is judged on
 	// every call. Zero: nothing is kept.

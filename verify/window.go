@@ -2,7 +2,6 @@ package verify
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/longcase/longcase/token"
@@ -72,7 +71,7 @@ func (m margins) check(c *token.Claims, now time.Time) token.Reason {
 
 // over says that a token is over, and what is known of the clock that said when.
 func (v *Verifier) over(p *policy, c *token.Claims, now time.Time, m margins, out *Verdict) error {
-	what := fmt.Sprintf("exp was %s ago (leeway %s)", seconds(now.Sub(c.Expires)), seconds(m.behind))
+	what := fmt.Sprintf("exp was %s ago (leeway %s)", token.Seconds(now.Sub(c.Expires)), token.Seconds(m.behind))
 	return token.Refuse(token.Expired, "%s%s", what, v.known(p, now, out))
 }
 
@@ -101,7 +100,7 @@ func (v *Verifier) alone(p *policy, now time.Time) bool {
 // only where iat is absent. That is all there is to say as long as nothing but
 // this token spoke of that clock.
 func (v *Verifier) early(p *policy, r token.Reason, claim string, at time.Time, c *token.Claims, now time.Time, m margins, out *Verdict) error {
-	what := fmt.Sprintf("%s is %s in the future (leeway %s)", claim, seconds(at.Sub(now)), seconds(m.ahead))
+	what := fmt.Sprintf("%s is %s in the future (leeway %s)", claim, token.Seconds(at.Sub(now)), token.Seconds(m.ahead))
 	witness, stamp := "iat", c.IssuedAt
 	if stamp.IsZero() {
 		witness, stamp = claim, at
@@ -117,7 +116,7 @@ func (v *Verifier) early(p *policy, r token.Reason, claim string, at time.Time, 
 		}
 	}
 	return token.Refuse(r, "%s; this token alone says that the issuer's clock is at least %s ahead of this host: check NTP there (%s %s, this host %s)",
-		what, seconds(skew), witness, instant(stamp), instant(now))
+		what, token.Seconds(skew), witness, instant(stamp), instant(now))
 }
 
 // checkLifetime bounds exp - iat, or exp - nbf where iat is absent, or what is
@@ -152,13 +151,7 @@ func (v *Verifier) checkRest(p *policy, c *token.Claims, now time.Time, out *Ver
 }
 
 func tooLong(p *policy, from string, life time.Duration, known string) error {
-	return token.Refuse(token.LifetimeTooLong, "%s is %s; at most %s is accepted from %s%s", from, seconds(life), seconds(p.MaxLifetime), p.URL, known)
-}
-
-// seconds writes d as "21 s" or "0.4 s".
-func seconds(d time.Duration) string {
-	s := d.Round(100 * time.Millisecond).Seconds()
-	return strconv.FormatFloat(s, 'f', -1, 64) + " s"
+	return token.Refuse(token.LifetimeTooLong, "%s is %s; at most %s is accepted from %s%s", from, token.Seconds(life), token.Seconds(p.MaxLifetime), p.URL, known)
 }
 
 func instant(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999Z") }

@@ -71,7 +71,7 @@ func routes(list []config.Route) ([]gate.Route, error) {
 
 // first remembers what was used once: in the store, so that a restart and every
 // other node know it, or, where no route asks for that, in this process.
-func (h *house) first() func(ctx context.Context, kind, key string, end time.Time) (bool, error) {
+func (h *house) first() verify.First {
 	if h.engine == nil {
 		return h.used
 	}

@@ -68,7 +68,7 @@ type house struct {
 	engine  store.Engine // nil where nothing is stored, see stores
 	book    *skew.Book   // what is known of issuers' clocks
 	audit   audit
-	used    func(ctx context.Context, kind, key string, end time.Time) (bool, error) // what was used once, without a store
+	used    verify.First // what was used once, without a store
 	rooms   []*room
 	shift   atomic.Pointer[shift]
 	failed  chan error // a room that ended by itself

@@ -123,7 +123,7 @@ func authenticate(j token.JWS) (token.Key, error) {
 		return token.Key{}, err
 	}
 	if typ != "dpop+jwt" {
-		return token.Key{}, invalid("typ is %q; it must be \"dpop+jwt\"", clip(typ))
+		return token.Key{}, invalid("typ is %q; it must be \"dpop+jwt\"", token.Clip(typ))
 	}
 	if !slices.Contains(Algorithms(), j.Algorithm()) {
 		return token.Key{}, invalid("alg %s is not accepted; accepted: %v", j.Algorithm(), Algorithms())

@@ -54,23 +54,14 @@ func publicKey(jwk map[string]json.RawMessage, alg token.Algorithm) (token.Key, 
 	}
 	parsed, err := jwks.Parse(set)
 	if err != nil {
-		return token.Key{}, invalid("jwk cannot be used: %s", clip(err.Error()))
+		return token.Key{}, invalid("jwk cannot be used: %s", token.Clip(err.Error()))
 	}
 	if why := parsed.Skipped(); len(why) > 0 {
-		return token.Key{}, invalid("jwk cannot be used: %s", clip(strings.TrimPrefix(why[0], `key 1: "": `)))
+		return token.Key{}, invalid("jwk cannot be used: %s", token.Clip(strings.TrimPrefix(why[0], `key 1: "": `)))
 	}
 	keys := parsed.Find("", alg)
 	if len(keys) != 1 {
 		return token.Key{}, invalid("jwk is not a key for alg %s", alg)
 	}
 	return keys[0], nil
-}
-
-// clip bounds what a proof can put into a sentence.
-func clip(s string) string {
-	const most = 128
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }

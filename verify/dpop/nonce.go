@@ -6,9 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -60,9 +58,4 @@ func (n Nonces) of(i int64) string {
 	mac := hmac.New(sha256.New, n.key)
 	mac.Write(binary.BigEndian.AppendUint64([]byte("longcase dpop nonce\x00"), uint64(i)))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
-}
-
-// seconds writes a duration for a sentence: 95, 20.4.
-func seconds(d time.Duration) string {
-	return strconv.FormatFloat(math.Round(d.Seconds()*10)/10, 'f', -1, 64)
 }

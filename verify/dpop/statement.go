@@ -63,7 +63,7 @@ func (s statement) absent() []string {
 // URL that both mean.
 func (s statement) check(want Want, now time.Time) (where string, err error) {
 	if s.method != want.Method {
-		return "", invalid("htm is %q; the request's method is %q", clip(s.method), clip(want.Method))
+		return "", invalid("htm is %q; the request's method is %q", token.Clip(s.method), token.Clip(want.Method))
 	}
 	if where, err = s.checkURL(want.URL); err != nil {
 		return "", err
@@ -84,14 +84,14 @@ func (s statement) check(want Want, now time.Time) (where string, err error) {
 func (s statement) checkURL(called string) (string, error) {
 	here, err := normalize(called)
 	if err != nil {
-		return "", invalid("the request's own URL %q cannot be compared: %v", clip(called), err)
+		return "", invalid("the request's own URL %q cannot be compared: %v", token.Clip(called), err)
 	}
 	said, err := normalize(s.url)
 	if err != nil {
-		return "", invalid("htu %q: %v", clip(s.url), err)
+		return "", invalid("htu %q: %v", token.Clip(s.url), err)
 	}
 	if said != here {
-		return "", invalid("htu is %q; the request came for %q", clip(said), clip(here))
+		return "", invalid("htu is %q; the request came for %q", token.Clip(said), token.Clip(here))
 	}
 	return here, nil
 }
@@ -118,12 +118,12 @@ func (s statement) checkAge(given, now time.Time) error {
 	age := now.Sub(s.issued)
 	switch {
 	case age > MaxAge && s.issued.Before(given):
-		return invalid("iat is %s s old (at most %s s), but the proof's nonce was given after that: the client's clock is at least %s s behind this host's",
-			seconds(age), seconds(MaxAge), seconds(given.Sub(s.issued)))
+		return invalid("iat is %s old (at most %s), but the proof's nonce was given after that: the client's clock is at least %s behind this host's",
+			token.Seconds(age), token.Seconds(MaxAge), token.Seconds(given.Sub(s.issued)))
 	case age > MaxAge:
-		return invalid("iat is %s s old (at most %s s): make a proof for each request", seconds(age), seconds(MaxAge))
+		return invalid("iat is %s old (at most %s): make a proof for each request", token.Seconds(age), token.Seconds(MaxAge))
 	case age < -MaxAhead:
-		return invalid("iat is %s s in the future (at most %s s): the client's clock is at least that far ahead of this host's", seconds(-age), seconds(MaxAhead))
+		return invalid("iat is %s in the future (at most %s): the client's clock is at least that far ahead of this host's", token.Seconds(-age), token.Seconds(MaxAhead))
 	}
 	return nil
 }

@@ -73,16 +73,16 @@ func (c Clock) distance() string {
 	case c.likely() && low < tenth:
 		return "is not behind this host"
 	case c.likely():
-		return "is at least " + seconds(low) + " ahead of this host"
+		return "is at least " + token.Seconds(low) + " ahead of this host"
 	case c.Skew().Abs() <= agree:
 		return "agrees with this host within " + upTo(max(low.Abs(), high.Abs()))
 	case c.Skew() < 0:
 		low, high, where = -high, -low, "behind"
 	}
-	if from, to := seconds(max(low, 0)), seconds(high); from != to {
+	if from, to := token.Seconds(max(low, 0)), token.Seconds(high); from != to {
 		return fmt.Sprintf("is %s to %s %s this host", strings.TrimSuffix(from, " s"), to, where)
 	}
-	return fmt.Sprintf("is %s %s this host", seconds(high), where)
+	return fmt.Sprintf("is %s %s this host", token.Seconds(high), where)
 }
 
 // likely reports that only a few tokens prove that the clock is ahead.
@@ -146,18 +146,12 @@ func (h Host) says() string {
 	case h.within(agree), h.Offset.Abs() <= h.Bound:
 		return "this host agrees with NTP within " + upTo(h.Offset.Abs()+h.Bound)
 	case h.Offset < 0:
-		return "this host's own clock is " + seconds(-h.Offset) + " behind NTP (" + h.Source + ")"
+		return "this host's own clock is " + token.Seconds(-h.Offset) + " behind NTP (" + h.Source + ")"
 	}
-	return "this host's own clock is " + seconds(h.Offset) + " ahead of NTP (" + h.Source + ")"
+	return "this host's own clock is " + token.Seconds(h.Offset) + " ahead of NTP (" + h.Source + ")"
 }
 
 // upTo writes d rounded up to a tenth.
 func upTo(d time.Duration) string {
-	return seconds(max((d + tenth - 1).Truncate(tenth), tenth))
-}
-
-// seconds writes d as "21 s" or "0.4 s".
-func seconds(d time.Duration) string {
-	s := d.Round(tenth).Seconds()
-	return strconv.FormatFloat(s, 'f', -1, 64) + " s"
+	return token.Seconds(max((d + tenth - 1).Truncate(tenth), tenth))
 }
