@@ -108,14 +108,17 @@ func TestAKeptAnswerGetsTheSameVerdict(t *testing.T) {
 
 func drawAnswer(t *rapid.T) string {
 	c := map[string]any{"active": true, "sub": "u", "client_id": "c", "jti": "j", "iat": start.Unix()}
+	good := rapid.Bool().Draw(t, "good") // else hardly one answer in thirty is taken
 	for name, values := range map[string][]any{
 		"active": {true, true, true, true, true, false}, "aud": {"https://b.test", "https://b.test", []string{"https://b.test"}, "https://c.test"},
 		"exp":   {start.Unix() + 300, start.Unix() + 300, start.Unix() + 1, start.Unix() - 60, start.Unix() + 90000},
 		"scope": {"r", "r w", ""}, "iss": {"https://a.test", "https://a.test", "https://evil.test"}, "nbf": {start.Unix(), start.Unix() + 40},
 	} {
-		c[name] = rapid.SampledFrom(values).Draw(t, name)
+		if c[name] = values[0]; !good {
+			c[name] = rapid.SampledFrom(values).Draw(t, name)
+		}
 	}
-	if rapid.IntRange(0, 5).Draw(t, "bound") == 0 {
+	if !good && rapid.IntRange(0, 5).Draw(t, "bound") == 0 {
 		c["cnf"] = map[string]string{"jkt": "k"}
 	}
 	body, err := json.Marshal(c)
