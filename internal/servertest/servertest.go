@@ -1,0 +1,139 @@
+// Package servertest starts real engines for tests: PostgreSQL and Apache
+// Cassandra by the scripts in servers/. A server that cannot start fails the
+// test; none is ever skipped.
+package servertest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// process is one server in the foreground of its script, in a process group of
+// its own, that ends with the test's process.
+type process struct {
+	args    []string
+	env     []string
+	log     string // path
+	cmd     *exec.Cmd
+	ended   chan struct{}
+	release chan struct{}
+}
+
+func (p *process) start() error {
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	p.cmd = exec.Command(p.args[0], p.args[1:]...)
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.Env = append(os.Environ(), p.env...)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.ended, p.release = make(chan struct{}), make(chan struct{})
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // the parent of PR_SET_PDEATHSIG is this thread: it must live on
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			<-p.release
+		}
+	}()
+	if err := <-started; err != nil {
+		return err
+	}
+	go func() {
+		_ = p.cmd.Wait() // how it ended is in its log
+		close(p.ended)
+		close(p.release)
+	}()
+	return nil
+}
+
+// signal reaches the whole group.
+func (p *process) signal(s syscall.Signal) {
+	_ = syscall.Kill(-p.cmd.Process.Pid, s) // it may be gone
+}
+
+// stop ends it with s, and with SIGKILL if that takes longer than patience.
+func (p *process) stop(s syscall.Signal, patience time.Duration) {
+	_ = p.cmd.Process.Signal(s)
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+	}
+	p.signal(syscall.SIGKILL)
+	<-p.ended
+}
+
+// wait waits until ready says yes.
+func (p *process) wait(what string, patience time.Duration, ready func() bool) error {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if ready() {
+			return nil
+		}
+		select {
+		case <-p.ended:
+			return fmt.Errorf("%s ended by itself:\n%s", what, p.tail())
+		default:
+		}
+	}
+	return fmt.Errorf("%s is not ready after %s:\n%s", what, patience, p.tail())
+}
+
+func (p *process) tail() []byte {
+	text, _ := os.ReadFile(p.log)
+	if len(text) > 2000 {
+		text = text[len(text)-2000:]
+	}
+	return bytes.TrimSpace(text)
+}
+
+// script is the path of a script of servers/, above the package under test.
+func script(name string) (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		path := filepath.Join(dir, "servers", name)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path, nil
+		}
+		above := filepath.Dir(dir)
+		if above == dir {
+			return "", errors.New("no servers/" + name + " above the working directory")
+		}
+		dir = above
+	}
+}
+
+// tempDir is a directory that a server which gave up root's rights can enter.
+func tempDir(tb testing.TB) string {
+	dir, err := os.MkdirTemp("", "longcase-server-")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func answers(address string) bool {
+	c, err := net.DialTimeout("tcp", address, time.Second)
+	if err != nil {
+		return false
+	}
+	return c.Close() == nil
+}
