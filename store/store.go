@@ -34,6 +34,15 @@ var (
 	ErrFull     = errors.New("store: full: no live mark is evicted")
 	ErrLocked   = errors.New("store: in use by another process")
 	ErrClosed   = errors.New("store: closed")
+
+	// ErrUnavailable says that the engine cannot be reached now and nothing was
+	// written: what was asked for may be asked for again.
+	ErrUnavailable = errors.New("store: the engine cannot be reached")
+	// ErrReadOnly says that the store was set read only, see Movable.
+	ErrReadOnly = errors.New("store: read only")
+	// ErrSchema says that what the engine keeps is not what this version reads:
+	// written by a newer version, or changed by hand. The text names it.
+	ErrSchema = errors.New("store: the schema is not as expected")
 )
 
 // MaxData bounds the Data of one record, in bytes.

@@ -4,7 +4,61 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"time"
 )
+
+// Poll watches a registry as Registry.Watch does, by listing it each interval,
+// for engines that other processes write to. A failed look is tried again at the
+// next: what changed meanwhile is seen then. It returns when ctx ends or closed
+// is closed.
+func Poll(ctx context.Context, closed <-chan struct{}, each time.Duration, r Registry, prefix string, changed func(Entry)) error {
+	seen := map[string]uint64{}
+	first := true
+	for {
+		err := look(ctx, r, prefix, seen, changed)
+		if err != nil && first {
+			return err
+		}
+		first = false
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-closed:
+			return ErrClosed
+		case <-time.After(each):
+		}
+	}
+}
+
+// look tells what differs from seen, and removes from seen what was removed.
+func look(ctx context.Context, r Registry, prefix string, seen map[string]uint64, changed func(Entry)) error {
+	entries, err := r.List(ctx, prefix)
+	if err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	for _, e := range entries {
+		there[e.Key] = true
+		if seen[e.Key] != e.Version {
+			seen[e.Key] = e.Version
+			changed(e)
+		}
+	}
+	for key := range seen {
+		if there[key] {
+			continue
+		}
+		e, err := r.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+		if e.Value == nil { // else it came back meanwhile: the next look tells
+			delete(seen, key)
+			changed(e)
+		}
+	}
+	return nil
+}
 
 // Watchers tells the watchers of a registry what has changed, for engines whose
 // every write passes through one process. It runs no goroutine: each watcher

@@ -9,7 +9,7 @@ import (
 )
 
 func TestMemoryKeepsTheContract(t *testing.T) {
-	storetest.Run(t, func(_ testing.TB, cfg storetest.Config) store.Engine {
+	storetest.Run(t, storetest.Traits{}, func(_ testing.TB, cfg storetest.Config) store.Engine {
 		return memory.New(memory.Config{Now: cfg.Now, MaxMarks: cfg.MaxMarks})
 	})
 }

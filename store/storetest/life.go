@@ -15,11 +15,11 @@ import (
 
 func lifeFacts() []fact {
 	return []fact{
-		{"retiring drops what is over and nothing else", retireExactly},
-		{"retiring before a time in the future counts as now", retireFuture},
-		{"a clock set back brings nothing back", clockSetBack},
-		{"a closed engine says so", closedSays},
-		{"any sequence of calls does what the model does", likeModel},
+		{name: "retiring drops what is over and nothing else", check: retireExactly},
+		{name: "retiring before a time in the future counts as now", check: retireFuture},
+		{name: "a clock set back brings nothing back", check: clockSetBack},
+		{name: "a closed engine says so", check: closedSays},
+		{name: "any sequence of calls does what the model does", check: likeModel},
 	}
 }
 

@@ -14,10 +14,10 @@ import (
 
 func documentFacts() []fact {
 	return []fact{
-		{"a document is put once and read as it was put", documentPut},
-		{"a document is replaced from its version only", documentReplace},
-		{"a document ends", documentEnds},
-		{"of 64 uses of one document one wins", oneUseWins},
+		{name: "a document is put once and read as it was put", check: documentPut},
+		{name: "a document is replaced from its version only", check: documentReplace},
+		{name: "a document ends", check: documentEnds},
+		{name: "of 64 uses of one document one wins", check: oneUseWins},
 	}
 }
 
@@ -101,10 +101,10 @@ func oneUseWins(s *subject) {
 
 func markFacts() []fact {
 	return []fact{
-		{"a mark is first once", markOnce},
-		{"a mark's end is bounded, not clipped", markBounds},
-		{"of 64 first uses one is first", oneIsFirst},
-		{"a full store refuses and evicts no live mark", marksFull},
+		{name: "a mark is first once", check: markOnce},
+		{name: "a mark's end is bounded, not clipped", check: markBounds},
+		{name: "of 64 first uses one is first", check: oneIsFirst},
+		{name: "a full store refuses and evicts no live mark", check: marksFull, counts: true},
 	}
 }
 
@@ -177,12 +177,12 @@ func marksFull(s *subject) {
 
 func revocationFacts() []fact {
 	return []fact{
-		{"a revocation is seen as it was added", revocationSeen},
-		{"a cursor goes on where it was", revocationCursor},
-		{"a cursor of another engine is the beginning", revocationForeignCursor},
-		{"a revocation is seen until it is retired, over or not", revocationUntilRetired},
-		{"a clock that leaps ahead and back hides no revocation", revocationLeap},
-		{"a follower may see twice and never misses", followerNeverMisses},
+		{name: "a revocation is seen as it was added", check: revocationSeen},
+		{name: "a cursor goes on where it was", check: revocationCursor},
+		{name: "a cursor of another engine is the beginning", check: revocationForeignCursor},
+		{name: "a revocation is seen until it is retired, over or not", check: revocationUntilRetired},
+		{name: "a clock that leaps ahead and back hides no revocation", check: revocationLeap},
+		{name: "a follower may see twice and never misses", check: followerNeverMisses},
 	}
 }
 
@@ -322,12 +322,12 @@ func followerNeverMisses(s *subject) {
 
 func registryFacts() []fact {
 	return []fact{
-		{"an entry moves from version to version", entryVersions},
-		{"a removed entry keeps its version", entryRemoved},
-		{"entries are listed by prefix, in order", entryList},
-		{"an entry is bounded", entryBounds},
-		{"of 64 changes of one version one wins", oneChangeWins},
-		{"a watcher sees what is and the last of every change", watcherSees},
+		{name: "an entry moves from version to version", check: entryVersions},
+		{name: "a removed entry keeps its version", check: entryRemoved},
+		{name: "entries are listed by prefix, in order", check: entryList},
+		{name: "an entry is bounded", check: entryBounds},
+		{name: "of 64 changes of one version one wins", check: oneChangeWins},
+		{name: "a watcher sees what is and the last of every change", check: watcherSees},
 	}
 }
 

@@ -14,19 +14,19 @@ import (
 
 func sessionFacts() []fact {
 	return []fact{
-		{"a session is loaded as it was created", sessionAsCreated},
-		{"a session is created once", sessionCreatedOnce},
-		{"a replacement needs the stored generation and the next one", replaceNeedsGeneration},
-		{"a replacement keeps end, client and subject", replaceKeeps},
-		{"a revoked session is loaded as ended and never replaced again", revokedStays},
-		{"a session can be rotated in its last second and not at its end", sessionEnds},
-		{"a replacement can not lengthen a session", sessionNotLengthened},
-		{"what is too large or outlives its bucket is refused", sessionBounds},
-		{"sessions are listed in order, in pages, while they live", sessionList},
-		{"of 64 rotations of one generation one wins", oneRotationWins},
-		{"no rotation is lost among many", rotationsCount},
-		{"no rotation succeeds after a revocation has returned", revokeBeatsRotation},
-		{"a call whose context is over does nothing", cancelled},
+		{name: "a session is loaded as it was created", check: sessionAsCreated},
+		{name: "a session is created once", check: sessionCreatedOnce},
+		{name: "a replacement needs the stored generation and the next one", check: replaceNeedsGeneration},
+		{name: "a replacement keeps end, client and subject", check: replaceKeeps},
+		{name: "a revoked session is loaded as ended and never replaced again", check: revokedStays},
+		{name: "a session can be rotated in its last second and not at its end", check: sessionEnds},
+		{name: "a replacement can not lengthen a session", check: sessionNotLengthened},
+		{name: "what is too large or outlives its bucket is refused", check: sessionBounds},
+		{name: "sessions are listed in order, in pages, while they live", check: sessionList},
+		{name: "of 64 rotations of one generation one wins", check: oneRotationWins},
+		{name: "no rotation is lost among many", check: rotationsCount},
+		{name: "no rotation succeeds after a revocation has returned", check: revokeBeatsRotation},
+		{name: "a call whose context is over does nothing", check: cancelled},
 	}
 }
 

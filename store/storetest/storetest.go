@@ -1,7 +1,7 @@
 // Package storetest is the suite that every engine passes: what package store
 // promises, as facts with names. An engine's own test is one call:
 //
-//	storetest.Run(t, func(tb testing.TB, cfg storetest.Config) store.Engine {
+//	storetest.Run(t, storetest.Traits{}, func(tb testing.TB, cfg storetest.Config) store.Engine {
 //		return memory.New(memory.Config{Now: cfg.Now, MaxMarks: cfg.MaxMarks})
 //	})
 //
@@ -29,9 +29,17 @@ type Config struct {
 // up is for tb.Cleanup.
 type Open func(tb testing.TB, cfg Config) store.Engine
 
+// Traits is what an engine does not do, within the contract.
+type Traits struct {
+	Uncounted bool // marks are bounded by the disk, not by their number
+}
+
 // Run checks every fact, each with an engine of its own.
-func Run(t *testing.T, open Open) {
+func Run(t *testing.T, traits Traits, open Open) {
 	for _, f := range facts() {
+		if f.counts && traits.Uncounted {
+			continue
+		}
 		t.Run(f.name, func(t *testing.T) { f.check(newSubject(t, open)) })
 	}
 }
@@ -46,8 +54,9 @@ func Count(n int) int {
 }
 
 type fact struct {
-	name  string
-	check func(*subject)
+	name   string
+	check  func(*subject)
+	counts bool // not for Traits.Uncounted
 }
 
 func facts() []fact {

@@ -1,0 +1,2 @@
+// Package move copies a store to another engine.
+package move
