@@ -11,7 +11,7 @@ export CGO_ENABLED = 0
 RACE := ./token/... ./verify/... ./jwks/... ./gate/... ./clientauth/... ./issuer/... ./store/memory/... ./fresh/... ./internal/agent/... ./internal/clock/...
 
 .DEFAULT_GOAL := help
-.PHONY: help run build setup test test-long bench lint fuzz
+.PHONY: help run build setup test test-long bench lint fuzz postgres postgres-stop cassandra cassandra-stop
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,8 +22,20 @@ build: ## build bin/longcase
 run: build ## build and start a complete local setup
 	./bin/longcase serve
 
-setup: ## install what the tests need: Debian packages, npm and Python clients
+setup: ## install what the tests need: Debian packages, real servers, npm and Python clients
 	./e2e/setup
+
+postgres: ## start a PostgreSQL on loopback and print its URL
+	@servers/postgres setup && servers/postgres start .cache/servers/postgres
+
+postgres-stop: ## stop it; its data stay in .cache/servers/postgres
+	@servers/postgres stop .cache/servers/postgres
+
+cassandra: ## start a Cassandra on 127.0.0.1 and print its URL
+	@servers/cassandra/cassandra setup && servers/cassandra/cassandra start .cache/servers/cassandra
+
+cassandra-stop: ## stop it; its data stay in .cache/servers/cassandra
+	@servers/cassandra/cassandra stop .cache/servers/cassandra
 
 test: setup ## every test, large counts at a twentieth
 	$(GO) vet ./...
