@@ -14,7 +14,7 @@ RACE := ./token/... ./verify/... ./jwks/... ./gate/... ./clientauth/... ./issuer
 .PHONY: help run build setup test test-long bench lint fuzz postgres postgres-stop cassandra cassandra-stop
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 build: ## build bin/longcase
 	$(GO) build -trimpath -o bin/longcase ./cmd/longcase
