@@ -11,7 +11,7 @@ import (
 // fixed names what a reload cannot change and b changes.
 func fixed(a, b *config.Config) string {
 	switch {
-	case a.Data != b.Data:
+	case !reflect.DeepEqual(a.Data, b.Data):
 		return "data"
 	case a.Keys != b.Keys:
 		return "keys"

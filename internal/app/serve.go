@@ -137,7 +137,7 @@ func (h *house) configure(ctx context.Context, g *errgroup.Group) (*config.Confi
 		}
 		greeting = func() error { return l.write(h.opts.Stdout, localText) }
 	}
-	h.dir = cfg.Data
+	h.dir = cfg.Data.Dir
 	if h.opts.Data != "" {
 		h.dir = h.opts.Data
 	}

@@ -34,7 +34,7 @@ func (o *office) dial() (*admin.Caller, error) {
 		if err != nil {
 			return nil, err
 		}
-		dir = cfg.Data
+		dir = cfg.Data.Dir
 	}
 	return admin.Dial(filepath.Join(dir, admin.Socket)), nil
 }

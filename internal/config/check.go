@@ -31,6 +31,10 @@ func (l *loader) empty(p any) bool {
 
 // check judges what no single value shows.
 func (l *loader) check(cfg *Config) {
+	if cfg.Data.Database() && !l.given(&cfg.Keys.EncryptWith) {
+		l.wrong(&cfg.Data, "", "data is a database, and its nodes seal their keys with one key: make it with 'openssl rand -base64 32', "+
+			"mode 0600, on every node, and name it: keys: {encrypt_with: {file: kek}}")
+	}
 	l.listeners(cfg)
 	if cfg.Issuer != nil {
 		l.issuer(cfg.Issuer)

@@ -13,7 +13,7 @@ import (
 func (l *loader) agent(cfg *Config) {
 	a := cfg.Agent
 	for _, name := range slices.Sorted(maps.Keys(a.Credentials)) {
-		l.credential(name, a, cfg.Data)
+		l.credential(name, a, cfg.Data.Dir)
 	}
 	l.chains(a.Credentials)
 	l.publishers(a)

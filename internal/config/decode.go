@@ -114,6 +114,9 @@ func (l *loader) value(v reflect.Value, n *yaml.Node, f field, path string) {
 	case *Secret:
 		l.secret(p, n, f, path)
 		return
+	case *Data:
+		l.data(p, n, f, path)
+		return
 	case *netip.Prefix:
 		l.prefix(p, n, path)
 		return
@@ -148,13 +151,13 @@ func (l *loader) value(v reflect.Value, n *yaml.Node, f field, path string) {
 // the block it is.
 func (l *loader) defaults(v reflect.Value, f field) {
 	switch {
+	case f.is == "data":
+		v.Set(reflect.ValueOf(Data{Engine: Embedded, Dir: l.resolve(f.standard)}))
 	case f.standard == "" && v.Kind() == reflect.Struct:
 		for _, inner := range fieldsOf(v.Type()) {
 			l.defaults(v.FieldByIndex(inner.index), inner)
 		}
 	case f.standard == "":
-	case f.is == "data":
-		v.SetString(l.resolve(f.standard))
 	case v.Type() == reflect.TypeFor[time.Duration]():
 		d, _ := parseDuration(f.standard)
 		v.SetInt(int64(d))
@@ -244,7 +247,7 @@ func (l *loader) text(v reflect.Value, n *yaml.Node, f field, path string) {
 func (l *loader) settle(is, s string) string {
 	path, socket := strings.CutPrefix(s, "unix:")
 	switch {
-	case is == "path" || is == "data":
+	case is == "path":
 		return l.resolve(s)
 	case is == "local" && socket:
 		return "unix:" + filepath.Clean(l.resolve(path))
@@ -281,7 +284,7 @@ func (l *loader) scalar(n *yaml.Node, f field, path string) (string, bool) {
 		l.fail(n, "", "%s is a text, not %s: put it in quotes", path, kindOf(n))
 	case strings.ContainsFunc(n.Value, unicode.IsControl):
 		l.fail(n, "", "%s holds a control character", path)
-	case strings.Contains(n.Value, "${"):
+	case strings.Contains(n.Value, "${") && f.is != "data":
 		l.fail(n, "", "%s cannot come from the environment: ${…} works only where a secret is asked for", path)
 	default:
 		return n.Value, true

@@ -68,7 +68,7 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 	if b.Leeway != 0 || b.MaxLifetime != day || b.Secret.File != "dir/s" {
 		t.Errorf("accept with profile jwt = %+v", b)
 	}
-	got := []string{cfg.Issuer.Listen, cfg.Gate.Listen, cfg.Console.Listen, cfg.Data, cfg.Issuer.Profile}
+	got := []string{cfg.Issuer.Listen, cfg.Gate.Listen, cfg.Console.Listen, cfg.Data.Dir, cfg.Issuer.Profile}
 	if !slices.Equal(got, []string{"127.0.0.1:4600", "127.0.0.1:4610", "127.0.0.1:4630", "dir/longcase-data", "rfc9700"}) {
 		t.Errorf("listeners, data, profile = %q", got)
 	}
@@ -83,7 +83,7 @@ func TestASessionWithoutIdleEndEndsAtItsAbsoluteEnd(t *testing.T) {
 
 func TestRelativePathsStartAtTheFilesFolder(t *testing.T) {
 	cfg := mustParse(t, "data: d\nkeys: {encrypt_with: {file: /abs/kek}}\nissuer: {url: https://issuer.test, tls: {certificate: ../c, key: k}}\n")
-	got := []string{cfg.Data, cfg.Keys.EncryptWith.File, cfg.Issuer.TLS.Certificate, cfg.Issuer.TLS.Key}
+	got := []string{cfg.Data.Dir, cfg.Keys.EncryptWith.File, cfg.Issuer.TLS.Certificate, cfg.Issuer.TLS.Key}
 	if want := []string{"dir/d", "/abs/kek", "c", "dir/k"}; !slices.Equal(got, want) {
 		t.Errorf("paths = %q, want %q", got, want)
 	}

@@ -22,7 +22,7 @@ import (
 // out inside a block has its default. Paths are relative to the file's folder
 // until Load has resolved them; URLs are byte for byte what the file says.
 type Config struct {
-	Data    string   `key:"data" is:"data" default:"longcase-data" doc:"Directory of the embedded store, the admin socket and token files."`
+	Data    Data     `key:"data" is:"data" default:"longcase-data" doc:"Directory of the embedded store, the admin socket and token files; or the URL of a database, postgres:// or cassandra://."`
 	Keys    Keys     `key:"keys" doc:"How stored keys are protected."`
 	Issuer  *Issuer  `key:"issuer" doc:"The token service."`
 	Gate    *Gate    `key:"gate" doc:"The reverse proxy and /verify."`
@@ -35,7 +35,7 @@ type Config struct {
 
 // Keys is how keys at rest are sealed.
 type Keys struct {
-	EncryptWith Secret `key:"encrypt_with" doc:"The key-encryption key: a file of mode 0600, or the environment. Default: DATA/kek, made at first start."`
+	EncryptWith Secret `key:"encrypt_with" doc:"The key-encryption key: a file of mode 0600, or the environment. Required with a database; default: DATA/kek, made at first start."`
 }
 
 // Listener is where a room listens. Beyond loopback it has TLS, or Plain says

@@ -71,8 +71,6 @@ func checkText(is, s string) *fault {
 		return checkOrigin(s)
 	case "route":
 		return checkRoute(s)
-	case "data":
-		return checkData(s)
 	}
 	p, ok := patterns[is]
 	if !ok {
@@ -295,17 +293,4 @@ func checkRoute(s string) *fault {
 		}
 	}
 	return nil
-}
-
-// checkData wants a directory. What stands there may hold a password, so it is
-// not repeated.
-func checkData(s string) *fault {
-	scheme, _, isURL := strings.Cut(s, "://")
-	switch {
-	case !isURL:
-		return nil
-	case scheme == "postgres" || scheme == "postgresql" || scheme == "cassandra":
-		return wrong("with "+scheme+":// "+notInThisVersion, "")
-	}
-	return wrong("is a directory, not a URL", "")
 }

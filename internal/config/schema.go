@@ -55,6 +55,8 @@ func typeSchema(t reflect.Type, f field) schema {
 		return schema{"type": "string", "pattern": durationPattern}
 	case reflect.TypeFor[netip.Prefix]():
 		return schema{"type": "string", "pattern": `/[0-9]+$`}
+	case reflect.TypeFor[Data]():
+		return schema{"type": "string", "minLength": 1}
 	case reflect.TypeFor[Secret]():
 		return secretSchema(f)
 	case reflect.TypeFor[Span]():

@@ -1,0 +1,110 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/longcase/longcase/internal/config"
+	"github.com/longcase/longcase/store"
+	"github.com/longcase/longcase/store/cassandra"
+	"github.com/longcase/longcase/store/embedded"
+	"github.com/longcase/longcase/store/postgres"
+)
+
+// StoreOptions says how a store is opened.
+type StoreOptions struct {
+	Longest time.Duration       // the longest life of a record; zero: the engine's default
+	Getenv  func(string) string // default os.Getenv
+	Now     func() time.Time    // default time.Now
+	Log     *slog.Logger        // default slog.Default()
+}
+
+func (o StoreOptions) withDefaults() StoreOptions {
+	if o.Getenv == nil {
+		o.Getenv = os.Getenv
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return o
+}
+
+// OpenStore opens the store that data names: of a directory, what the server
+// keeps below it. store.ErrUnavailable is worth another try, every other error
+// is not; ErrConfig is what data names and is not there.
+func OpenStore(ctx context.Context, data config.Data, o StoreOptions) (store.Movable, error) {
+	o = o.withDefaults()
+	switch data.Engine {
+	case config.Postgres:
+		return openPostgres(ctx, data, o)
+	case config.Cassandra:
+		return openCassandra(ctx, data, o)
+	}
+	return openEmbedded(data.Dir, o)
+}
+
+func openEmbedded(dir string, o StoreOptions) (store.Movable, error) {
+	e, err := embedded.Open(embedded.Config{Dir: filepath.Join(dir, storeDir), Now: o.Now, Log: o.Log})
+	if errors.Is(err, store.ErrLocked) {
+		return nil, fmt.Errorf("%w; stop the other server, or name another directory with --data", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return movable(e)
+}
+
+func openPostgres(ctx context.Context, data config.Data, o StoreOptions) (store.Movable, error) {
+	url, err := data.PostgresURL(o.Getenv)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	e, err := postgres.Open(ctx, postgres.Config{URL: url, Longest: o.Longest, Now: o.Now, Log: o.Log})
+	if err != nil {
+		return nil, err
+	}
+	return movable(e)
+}
+
+func openCassandra(ctx context.Context, data config.Data, o StoreOptions) (store.Movable, error) {
+	c := data.Cluster
+	password, err := data.Password.Read(o.Getenv)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	tls, err := clusterTLS(c)
+	if err != nil {
+		return nil, fmt.Errorf("%w: data: %w", ErrConfig, err)
+	}
+	e, err := cassandra.Open(ctx, cassandra.Config{Hosts: c.Hosts, Keyspace: c.Keyspace, LocalDC: c.LocalDC, User: c.User, Password: password,
+		TLS: tls, Replication: c.Replication, Now: o.Now, Log: o.Log})
+	if err != nil {
+		return nil, err
+	}
+	return movable(e)
+}
+
+// movable holds until every engine has Export and its siblings.
+func movable(e any) (store.Movable, error) {
+	if m, ok := e.(store.Movable); ok {
+		return m, nil
+	}
+	return nil, errors.New("store: the engine cannot be moved")
+}
+
+// clusterTLS reads the files of a cluster; nil: plain.
+func clusterTLS(c config.Cluster) (*tls.Config, error) {
+	if !c.TLS {
+		return nil, nil
+	}
+	return upstreamTLS(&config.UpstreamTLS{CA: c.CA, Certificate: c.Certificate, Key: c.Key})
+}
