@@ -1,0 +1,293 @@
+package move
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/longcase/longcase/store"
+)
+
+// The answers that are no. Nothing was copied, and nothing was changed but where
+// the error says so.
+var (
+	ErrSame     = errors.New("source and target are the same store")
+	ErrNotEmpty = errors.New("the target is not empty")
+	ErrForeign  = errors.New("the target is a half-finished copy of another store")
+	ErrStale    = errors.New("the source took writes since this copy of it began")
+	ErrReadOnly = errors.New("the target is read only")
+	ErrDiffers  = errors.New("the target differs from the source")
+)
+
+// Config is what a copy needs. Source, Target and Now are required.
+type Config struct {
+	Source, Target store.Movable
+	From, To       string // what people call the two; without secrets
+
+	Now      func() time.Time // the clock of both stores
+	Workers  int              // imports at once; default 64
+	SaveEach int              // records between two saves of the place: what is imported twice at most; default 4096
+	Unproven bool             // do not compare the two at the end
+
+	Progress func(Progress)               // called now and then by one goroutine; may be nil
+	Wait     func(context.Context, error) // before an import that failed for now is repeated; default: 1 s
+}
+
+// Progress is how far a copy has come.
+type Progress struct {
+	Step    Step
+	Records Counts // copied by this and earlier runs, or compared
+}
+
+// Step is what a copy is at.
+type Step string
+
+// The steps, in their order.
+const (
+	Freezing  Step = "waiting until nobody writes to the source"
+	Copying   Step = "copying"
+	Comparing Step = "comparing"
+)
+
+// Counts is a number of records of each kind.
+type Counts struct {
+	Sessions    int64 `json:"sessions"`
+	Documents   int64 `json:"documents"`
+	Marks       int64 `json:"marks"`
+	Revocations int64 `json:"revocations"`
+	Entries     int64 `json:"entries"`
+}
+
+// Total is the number of all.
+func (c Counts) Total() int64 {
+	return c.Sessions + c.Documents + c.Marks + c.Revocations + c.Entries
+}
+
+func (c *Counts) add(r store.Record) {
+	switch {
+	case r.Session != nil:
+		c.Sessions++
+	case r.Document != nil:
+		c.Documents++
+	case r.Mark != nil:
+		c.Marks++
+	case r.Revocation != nil:
+		c.Revocations++
+	case r.Entry != nil:
+		c.Entries++
+	}
+}
+
+// Result is a finished copy.
+type Result struct {
+	ID       string    // of the copy
+	Began    time.Time // of its first run
+	Finished time.Time
+	Records  Counts // copied; those at the place of an interruption may count twice
+	Compared Counts // of the target, unless Unproven
+	Resumed  bool   // an earlier run began it
+	Already  bool   // an earlier run finished it: this one did nothing
+}
+
+// Run copies cfg.Source into cfg.Target, or goes on with a copy that was
+// interrupted. After an error that is none of this package's own, and after ctx
+// ended, it can be called again.
+func Run(ctx context.Context, cfg Config) (Result, error) {
+	m := &mover{Config: cfg.withDefaults()}
+	if err := m.open(ctx); err != nil {
+		return Result{}, err
+	}
+	if !m.page.Finished.IsZero() {
+		m.already = true
+		return m.result(), nil
+	}
+	if err := m.freeze(ctx); err != nil {
+		return Result{}, err
+	}
+	if err := m.copy(ctx); err != nil {
+		return m.result(), err
+	}
+	if !cfg.Unproven {
+		if err := m.compare(ctx); err != nil {
+			return m.result(), err
+		}
+	}
+	m.page.Finished = m.Now().UTC().Truncate(time.Second)
+	return m.result(), m.save(ctx)
+}
+
+func (cfg Config) withDefaults() Config {
+	if cfg.Workers <= 0 {
+		cfg.Workers = 64
+	}
+	if cfg.SaveEach <= 0 {
+		cfg.SaveEach = 4096
+	}
+	if cfg.Progress == nil {
+		cfg.Progress = func(Progress) {}
+	}
+	if cfg.Wait == nil {
+		cfg.Wait = waitSecond
+	}
+	return cfg
+}
+
+func waitSecond(ctx context.Context, _ error) {
+	t := time.NewTimer(time.Second)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// mover is one run of a copy.
+type mover struct {
+	Config
+	page     page
+	version  uint64 // of the page in the target's registry
+	resumed  bool
+	already  bool
+	compared Counts
+}
+
+func (m *mover) result() Result {
+	return Result{
+		ID: m.page.ID, Began: m.page.Began, Finished: m.page.Finished, Records: m.page.Records,
+		Compared: m.compared, Resumed: m.resumed, Already: m.already,
+	}
+}
+
+// open finds the page of an earlier run, or begins one in an empty target.
+func (m *mover) open(ctx context.Context) error {
+	switch reason, err := m.Target.ReadOnly(ctx); {
+	case err != nil:
+		return fmt.Errorf("%s: %w", m.To, err)
+	case reason != "":
+		return fmt.Errorf("%w: %s is %q", ErrReadOnly, m.To, reason)
+	}
+	found, err := m.load(ctx)
+	if err != nil {
+		return err
+	}
+	if found {
+		m.resumed = true
+		return m.same(ctx)
+	}
+	if err := m.empty(ctx); err != nil {
+		return err
+	}
+	m.page = page{ID: rand.Text(), From: m.From, Began: m.Now().UTC().Truncate(time.Second)}
+	if err := m.save(ctx); err != nil {
+		return err
+	}
+	return m.different(ctx)
+}
+
+// same refuses the page of another copy than one of this source, and of this
+// source before it took writes.
+func (m *mover) same(ctx context.Context) error {
+	if !m.page.Frozen {
+		return m.different(ctx) // the earlier run got no further than its page
+	}
+	reason, err := m.Source.ReadOnly(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", m.From, err)
+	case strings.Contains(reason, m.page.ID):
+		return nil
+	case !m.page.Finished.IsZero():
+		return fmt.Errorf("%w: %s holds a finished copy of %s (copy %s): begin with an empty one", ErrNotEmpty, m.To, m.page.From, m.page.ID)
+	case m.page.From != m.From:
+		return fmt.Errorf("%w: %s holds a part of %s (copy %s): go on with that one, or begin with an empty target", ErrForeign, m.To, m.page.From, m.page.ID)
+	default:
+		return fmt.Errorf("%w: what %s holds may be older than what %s holds now (copy %s): begin with an empty target", ErrStale, m.To, m.From, m.page.ID)
+	}
+}
+
+// errFound ends a look at what a store holds.
+var errFound = errors.New("move: found one")
+
+// empty refuses a target that holds anything.
+func (m *mover) empty(ctx context.Context) error {
+	var what string
+	err := m.Target.Export(ctx, "", func(r store.Record, _ store.Place) error {
+		if isPage(r) { // removed
+			return nil
+		}
+		what = name(r)
+		return errFound
+	})
+	switch {
+	case errors.Is(err, errFound):
+		return fmt.Errorf("%w: %s holds %s, and no copy that could go on", ErrNotEmpty, m.To, what)
+	case err != nil:
+		return fmt.Errorf("%s: %w", m.To, err)
+	}
+	return nil
+}
+
+// different refuses a target that is the source under another name: the page
+// just written there can be read here.
+func (m *mover) different(ctx context.Context) error {
+	e, err := m.Source.Registry().Get(ctx, Key)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", m.From, err)
+	case e.Value == nil || !strings.Contains(string(e.Value), m.page.ID):
+		return nil
+	}
+	if err := m.forget(ctx); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s and %s", ErrSame, m.From, m.To)
+}
+
+// freeze sets the source read only, by this copy's name; an older reason stays
+// beside it, since it may be another copy's.
+func (m *mover) freeze(ctx context.Context) error {
+	if m.page.Frozen {
+		return nil
+	}
+	m.Progress(Progress{Step: Freezing})
+	old, err := m.Source.ReadOnly(ctx)
+	if err == nil && !strings.Contains(old, m.page.ID) {
+		err = m.Source.SetReadOnly(ctx, m.reason(old))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: set read only: %w", m.From, err)
+	}
+	m.page.Frozen = true
+	return m.save(ctx)
+}
+
+func (m *mover) reason(old string) string {
+	r := fmt.Sprintf("copied to %s, begun %s (copy %s)", m.To, m.page.Began.Format(time.RFC3339), m.page.ID)
+	if old != "" {
+		r += "; before that: " + old[:min(len(old), maxReason)]
+	}
+	return r
+}
+
+const maxReason = 500 // bytes that are kept of an older reason
+
+// name says what a record is.
+func name(r store.Record) string {
+	switch {
+	case r.Session != nil:
+		return "session " + r.Session.ID.String()
+	case r.Document != nil:
+		return string(r.Document.Kind) + " " + r.Document.ID.String()
+	case r.Mark != nil:
+		return "mark " + r.Mark.String()
+	case r.Revocation != nil:
+		return fmt.Sprintf("the revocation of %s %s", r.Revocation.Kind, r.Revocation.Value)
+	case r.Entry != nil:
+		return fmt.Sprintf("entry %q", r.Entry.Key)
+	default:
+		return "an empty record"
+	}
+}
