@@ -20,15 +20,21 @@ type Config struct {
 	MaxMarks int              // live marks at most; default 4,000,000
 }
 
-// Engine keeps records in maps. It implements store.Engine.
+// Engine is one node on a store of maps. It implements store.Movable.
 type Engine struct {
-	now      func() time.Time
+	*state
+	now    func() time.Time
+	closed chan struct{} // under mu
+}
+
+// state is the store that nodes share.
+type state struct {
 	maxMarks int
 	epoch    string
 	watchers store.Watchers
-	closed   chan struct{}
 
 	mu          sync.Mutex
+	readOnly    string    // why; empty: the store takes writes
 	retired     time.Time // buckets that end then or before are gone for good
 	sessions    map[store.ID]store.Session
 	documents   map[documentKey]store.Document
@@ -40,22 +46,28 @@ type Engine struct {
 
 // New returns an empty engine.
 func New(cfg Config) *Engine {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
 	if cfg.MaxMarks <= 0 {
 		cfg.MaxMarks = 4_000_000
 	}
-	return &Engine{
-		now:       cfg.Now,
+	return newNode(cfg.Now, &state{
 		maxMarks:  cfg.MaxMarks,
 		epoch:     rand.Text(),
-		closed:    make(chan struct{}),
 		sessions:  map[store.ID]store.Session{},
 		documents: map[documentKey]store.Document{},
 		marks:     map[time.Time]map[store.ID]struct{}{},
 		entries:   map[string]store.Entry{},
+	})
+}
+
+// Again returns one more node on the same store, with a clock of its own (nil:
+// time.Now). Each is closed for itself.
+func (e *Engine) Again(now func() time.Time) *Engine { return newNode(now, e.state) }
+
+func newNode(now func() time.Time, s *state) *Engine {
+	if now == nil {
+		now = time.Now
 	}
+	return &Engine{state: s, now: now, closed: make(chan struct{})}
 }
 
 // Sessions implements store.Engine.
@@ -74,7 +86,13 @@ func (e *Engine) Revocations() store.Revocations { return revocations{e} }
 func (e *Engine) Registry() store.Registry { return registry{e} }
 
 // Clock implements store.Engine.
-func (e *Engine) Clock(ctx context.Context) (time.Time, error) { return e.now(), ctx.Err() }
+func (e *Engine) Clock(ctx context.Context) (time.Time, error) {
+	now, err := e.begin(ctx)
+	if err == nil {
+		e.mu.Unlock()
+	}
+	return now, err
+}
 
 // Close implements store.Engine. Closing twice is once.
 func (e *Engine) Close() error {
@@ -106,6 +124,16 @@ func (e *Engine) begin(ctx context.Context) (now time.Time, err error) {
 		return time.Time{}, store.ErrClosed
 	}
 	return e.now(), nil
+}
+
+// beginWrite is begin for a call that changes something.
+func (e *Engine) beginWrite(ctx context.Context) (now time.Time, err error) {
+	now, err = e.begin(ctx)
+	if err == nil && e.readOnly != "" {
+		e.mu.Unlock()
+		return now, fmt.Errorf("%s: %w", e.readOnly, store.ErrReadOnly)
+	}
+	return now, err
 }
 
 // writable refuses a bucket that has been dropped: the clock was set back.

@@ -41,11 +41,14 @@ func (s sessions) Create(ctx context.Context, one store.Session) error {
 	if _, ok := s.e.sessions[one.ID]; ok {
 		return fmt.Errorf("session %s exists: %w", one.ID, store.ErrConflict)
 	}
-	one.End = wholeSeconds(one.End)
 	one.Generation, one.Ended = 1, false
-	one.Data = bytes.Clone(one.Data)
-	s.e.sessions[one.ID] = one
+	s.put(one)
 	return nil
+}
+
+func (s sessions) put(one store.Session) {
+	one.End, one.Data = wholeSeconds(one.End), bytes.Clone(one.Data)
+	s.e.sessions[one.ID] = one
 }
 
 func (s sessions) Replace(ctx context.Context, one store.Session, old store.Generation) error {
@@ -68,7 +71,7 @@ func (s sessions) Replace(ctx context.Context, one store.Session, old store.Gene
 }
 
 func (s sessions) begin(ctx context.Context, one store.Session) (now time.Time, err error) {
-	now, err = s.e.begin(ctx)
+	now, err = s.e.beginWrite(ctx)
 	if err != nil {
 		return now, err
 	}
@@ -82,7 +85,7 @@ func (s sessions) begin(ctx context.Context, one store.Session) (now time.Time, 
 }
 
 func (s sessions) Revoke(ctx context.Context, id store.ID) error {
-	now, err := s.e.begin(ctx)
+	now, err := s.e.beginWrite(ctx)
 	if err != nil {
 		return err
 	}
@@ -128,9 +131,14 @@ func (d documents) Put(ctx context.Context, doc store.Document) error {
 	if _, ok := d.e.documents[key]; ok {
 		return fmt.Errorf("%s %s exists: %w", doc.Kind, doc.ID, store.ErrConflict)
 	}
-	doc.End, doc.Version, doc.Data = wholeSeconds(doc.End), 1, bytes.Clone(doc.Data)
-	d.e.documents[key] = doc
+	doc.Version = 1
+	d.put(doc)
 	return nil
+}
+
+func (d documents) put(doc store.Document) {
+	doc.End, doc.Data = wholeSeconds(doc.End), bytes.Clone(doc.Data)
+	d.e.documents[documentKey{doc.Kind, doc.ID}] = doc
 }
 
 func (d documents) Get(ctx context.Context, kind store.DocumentKind, id store.ID) (store.Document, error) {
@@ -167,7 +175,7 @@ func (d documents) Replace(ctx context.Context, doc store.Document, old uint64) 
 }
 
 func (d documents) begin(ctx context.Context, doc store.Document) (now time.Time, err error) {
-	now, err = d.e.begin(ctx)
+	now, err = d.e.beginWrite(ctx)
 	if err != nil {
 		return now, err
 	}
@@ -183,15 +191,19 @@ func (d documents) begin(ctx context.Context, doc store.Document) (now time.Time
 type marks struct{ e *Engine }
 
 func (m marks) First(ctx context.Context, mark store.Mark) (bool, error) {
-	now, err := m.e.begin(ctx)
+	now, err := m.e.beginWrite(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer m.e.mu.Unlock()
-	id := mark.ID()
 	if err := mark.Check(now); err != nil {
 		return false, err
 	}
+	return m.put(mark.ID(), now)
+}
+
+// put makes a mark where there is none yet.
+func (m marks) put(id store.ID, now time.Time) (bool, error) {
 	if err := m.e.writable(id); err != nil {
 		return false, err
 	}
@@ -228,11 +240,15 @@ type revocation struct {
 type revocations struct{ e *Engine }
 
 func (r revocations) Add(ctx context.Context, one store.Revocation) error {
-	now, err := r.e.begin(ctx)
+	now, err := r.e.beginWrite(ctx)
 	if err != nil {
 		return err
 	}
 	defer r.e.mu.Unlock()
+	return r.add(one, now)
+}
+
+func (r revocations) add(one store.Revocation, now time.Time) error {
 	if err := one.Check(now); err != nil {
 		return err
 	}
@@ -290,16 +306,21 @@ func (r registry) Put(ctx context.Context, key string, value []byte, old uint64)
 	if err := (store.Entry{Key: key, Value: value}).Check(); err != nil {
 		return err
 	}
-	if _, err := r.e.begin(ctx); err != nil {
+	if _, err := r.e.beginWrite(ctx); err != nil {
 		return err
 	}
 	defer r.e.mu.Unlock()
 	if found := r.e.entries[key]; found.Version != old {
 		return fmt.Errorf("entry %q is at version %d, not %d: %w", key, found.Version, old, store.ErrConflict)
 	}
-	r.e.entries[key] = store.Entry{Key: key, Version: old + 1, Value: bytes.Clone(value)}
-	r.e.watchers.Changed(key)
+	r.put(store.Entry{Key: key, Version: old + 1, Value: value})
 	return nil
+}
+
+func (r registry) put(one store.Entry) {
+	one.Value = bytes.Clone(one.Value)
+	r.e.entries[one.Key] = one
+	r.e.watchers.Changed(one.Key)
 }
 
 func (r registry) List(ctx context.Context, prefix string) ([]store.Entry, error) {
