@@ -23,10 +23,10 @@ func (m *mover) compare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.compared = got.counts
 	if faults := differences(want, got, m.Now()); len(faults) > 0 {
 		return fmt.Errorf("%w: %s; somebody wrote to it meanwhile: begin with an empty target", ErrDiffers, strings.Join(faults, ", "))
 	}
+	m.page.Compared = got.counts
 	return nil
 }
 

@@ -87,7 +87,7 @@ type Result struct {
 	Began    time.Time // of its first run
 	Finished time.Time
 	Records  Counts // copied; those at the place of an interruption may count twice
-	Compared Counts // of the target, unless Unproven
+	Compared Counts // found in the target and the same in the source, unless Unproven
 	Resumed  bool   // an earlier run began it
 	Already  bool   // an earlier run finished it: this one did nothing
 }
@@ -147,17 +147,16 @@ func waitSecond(ctx context.Context, _ error) {
 // mover is one run of a copy.
 type mover struct {
 	Config
-	page     page
-	version  uint64 // of the page in the target's registry
-	resumed  bool
-	already  bool
-	compared Counts
+	page    page
+	version uint64 // of the page in the target's registry
+	resumed bool
+	already bool
 }
 
 func (m *mover) result() Result {
 	return Result{
 		ID: m.page.ID, Began: m.page.Began, Finished: m.page.Finished, Records: m.page.Records,
-		Compared: m.compared, Resumed: m.resumed, Already: m.already,
+		Compared: m.page.Compared, Resumed: m.resumed, Already: m.already,
 	}
 }
 

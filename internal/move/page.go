@@ -39,6 +39,7 @@ type page struct {
 	Place    []byte    `json:"place"`  // every record before it is in the target
 	Records  Counts    `json:"records"`
 	Copied   bool      `json:"copied"`
+	Compared Counts    `json:"compared,omitzero"`
 	Finished time.Time `json:"finished,omitzero"`
 }
 
