@@ -121,8 +121,9 @@ func (is *Issuer) RevokeSubject(ctx context.Context, subject string, before time
 	return is.revokeAll(ctx, store.RevokedSubject, subject, SessionFilter{Subject: subject, Before: before})
 }
 
-// RevokeAllBefore ends every session that began before an instant. The zero
-// time is now. Access tokens without a session stay until their end.
+// RevokeAllBefore ends every session and every sign-in that began before an
+// instant, those included that a restored backup brought back. The zero time is
+// now. Access tokens without a session stay until their end.
 func (is *Issuer) RevokeAllBefore(ctx context.Context, before time.Time) (int, error) {
 	now := is.cfg.Now()
 	before = instant(before, now)
@@ -135,7 +136,8 @@ func (is *Issuer) RevokeAllBefore(ctx context.Context, before time.Time) (int, e
 }
 
 // allEnded is the registry's key of the latest instant that RevokeAllBefore was
-// given: a session that is being stored meanwhile is held against it.
+// given: sign-ins, and a session that is being stored meanwhile, are held against
+// it.
 const allEnded = "sessions/ended-before"
 
 func (is *Issuer) allEndedBefore(ctx context.Context) (time.Time, error) {
@@ -144,6 +146,13 @@ func (is *Issuer) allEndedBefore(ctx context.Context) (time.Time, error) {
 		return time.Time{}, err
 	}
 	return time.Parse(time.RFC3339, string(e.Value))
+}
+
+// endedAll reports whether what began at begun ended with everything else. An
+// instant that is still ahead was written by a clock that was wrong.
+func (is *Issuer) endedAll(ctx context.Context, begun time.Time) (bool, error) {
+	all, err := is.allEndedBefore(ctx)
+	return begun.Before(all) && all.Sub(is.cfg.Now()) <= maxLeeway, err
 }
 
 func (is *Issuer) endAllBefore(ctx context.Context, before, now time.Time) error {

@@ -202,6 +202,7 @@ func TestWhoIsCutOffRedeemsNothing(t *testing.T) {
 	for name, cut := range map[string]func(*rig) error{
 		"subject": func(r *rig) error { _, err := r.is.RevokeSubject(t.Context(), "alice", time.Time{}); return err },
 		"client":  func(r *rig) error { _, err := r.is.RevokeClient(t.Context(), "web", time.Time{}); return err },
+		"all":     func(r *rig) error { _, err := r.is.RevokeAllBefore(t.Context(), time.Time{}); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)

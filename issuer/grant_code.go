@@ -113,11 +113,11 @@ func (is *Issuer) notMeanwhile(ctx context.Context, c *call, d codeData) *refusa
 	if refused := is.consented(d); refused != nil || d.Session == "" {
 		return refused
 	}
-	switch all, err := is.allEndedBefore(ctx); {
+	switch ended, err := is.endedAll(ctx, time.Unix(d.AuthTime, 0)); {
 	case err != nil:
 		return unavailable("read when all sessions were ended", err)
-	case c.now.Before(all) && all.Sub(is.cfg.Now()) <= maxLeeway: // further ahead it is a clock that was wrong
-		return badCode("every session was ended while its own began")
+	case ended:
+		return badCode("every session was ended after its user had signed in")
 	}
 	return nil
 }

@@ -86,6 +86,9 @@ func (is *Issuer) currentLogin(r *http.Request, now time.Time) (login, error) {
 	if is.early.endedSession(store.Session{ID: l.id, Subject: l.subject}, l.at) {
 		return login{}, nil
 	}
+	if ended, err := is.endedAll(r.Context(), l.at); err != nil || ended {
+		return login{}, err
+	}
 	return l, nil
 }
 

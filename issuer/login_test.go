@@ -331,6 +331,19 @@ func TestALoginEndsWithItsUser(t *testing.T) {
 	if got := b.signIn("alice", request()); got.Get("code") == "" {
 		t.Errorf("signing in after it: %v", got)
 	}
+	p.clock.advance(2 * time.Second)
+	if got := b.get("/authorize", request("prompt", "none")).answer(t, callback); got.Get("code") == "" {
+		t.Errorf("the second sign-in: %v", got)
+	}
+	if _, err := p.issuer.RevokeAllBefore(t.Context(), p.clock.now()); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.get("/authorize", request("prompt", "none")).answer(t, callback); got.Get("error") != "login_required" {
+		t.Errorf("everything was ended: %v", got)
+	}
+	if got := b.signIn("alice", request()); got.Get("code") == "" {
+		t.Errorf("signing in after that: %v", got)
+	}
 }
 
 func TestAHintOfAnotherUserIsNotAnsweredSilently(t *testing.T) {
