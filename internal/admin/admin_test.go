@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 type table struct {
 	asked any
 	err   error
+	waits error // what Ready says
 }
 
 func (d *table) ClientList(context.Context) (ClientList, error) {
@@ -67,6 +68,13 @@ func (d *table) KeysRevoke(_ context.Context, k KeyID) (KeyList, error) {
 	d.asked = k
 	return KeyList{Keys: []Key{{ID: k.ID, State: "revoked"}}}, d.err
 }
+
+func (d *table) StoreBackup(_ context.Context, dir string) error {
+	d.asked = Backup{Dir: dir}
+	return d.err
+}
+
+func (d *table) Ready() error { return d.waits }
 
 // open answers on a socket until the test is over.
 func open(t *testing.T, d Desk) (*Caller, string) {
@@ -108,6 +116,7 @@ func TestEveryQuestionArrivesAsItWasAsked(t *testing.T) {
 		{"session revoke", func() (any, error) { return c.SessionRevoke(ctx, SessionRevoke{Subject: "s", Before: at}) }, SessionRevoke{Subject: "s", Before: at}, SessionsEnded{Sessions: 3}},
 		{"keys list", func() (any, error) { return c.KeysList(ctx) }, nil, KeyList{}},
 		{"keys rotate", func() (any, error) { return c.KeysRotate(ctx, "ES384") }, KeyRotate{Algorithm: "ES384"}, Key{ID: "k"}},
+		{"store backup", func() (any, error) { return nil, c.StoreBackup(ctx, "/d") }, Backup{Dir: "/d"}, nil},
 		{"keys revoke", func() (any, error) { return c.KeysRevoke(ctx, "k") }, KeyID{ID: "k"}, KeyList{Keys: []Key{{ID: "k", State: "revoked"}}}},
 	}
 	for _, tt := range tests {
@@ -212,5 +221,18 @@ func TestAMalformedQuestionIsInvalid(t *testing.T) {
 		if resp.StatusCode != http.StatusBadRequest {
 			t.Errorf("%.20s is answered with %d", body, resp.StatusCode)
 		}
+	}
+}
+
+func TestAServerThatWaitsSaysSoAndDoesNothing(t *testing.T) {
+	d := &table{waits: errors.New("the server waits for its store")}
+	c, _ := open(t, d)
+	_, err := c.KeysRevoke(t.Context(), "k")
+	if err == nil || err.Error() != d.waits.Error() || d.asked != nil {
+		t.Errorf("%v, and the desk was asked %v", err, d.asked)
+	}
+	d.waits = nil
+	if _, err := c.KeysRevoke(t.Context(), "k"); err != nil {
+		t.Errorf("when it has come: %v", err)
 	}
 }

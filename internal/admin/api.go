@@ -25,6 +25,7 @@ const (
 	PathKeysList      = "/keys/list"
 	PathKeysRotate    = "/keys/rotate"
 	PathKeysRevoke    = "/keys/revoke"
+	PathStoreBackup   = "/store/backup"
 )
 
 // The answers that are no. The server's words are wrapped around them.
@@ -148,4 +149,10 @@ type KeyRotate struct {
 // afterwards.
 type KeyID struct {
 	ID string `json:"id"`
+}
+
+// Backup is the request of PathStoreBackup; the answer is {}. The copy is made
+// on the server's machine: Dir is absolute and does not exist yet, or is empty.
+type Backup struct {
+	Dir string `json:"dir"`
 }

@@ -95,6 +95,13 @@ func (c *Caller) KeysRevoke(ctx context.Context, kid string) (KeyList, error) {
 	return ask[KeyList](ctx, c, PathKeysRevoke, KeyID{ID: kid})
 }
 
+// StoreBackup copies the embedded store to dir, an absolute path on the
+// server's machine, while it serves. ErrInvalid if the store is a database.
+func (c *Caller) StoreBackup(ctx context.Context, dir string) error {
+	_, err := ask[struct{}](ctx, c, PathStoreBackup, Backup{Dir: dir})
+	return err
+}
+
 // ask posts one question and reads one answer.
 func ask[T any](ctx context.Context, c *Caller, path string, question any) (answer T, err error) {
 	body, err := json.Marshal(question)
@@ -128,7 +135,7 @@ func ask[T any](ctx context.Context, c *Caller, path string, question any) (answ
 
 func patience(path string) time.Duration {
 	switch path {
-	case PathSessionRevoke, PathClientRemove:
+	case PathSessionRevoke, PathClientRemove, PathStoreBackup:
 		return patient
 	default:
 		return timeout

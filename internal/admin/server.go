@@ -30,6 +30,10 @@ type Desk interface {
 	KeysList(ctx context.Context) (KeyList, error)
 	KeysRotate(ctx context.Context, r KeyRotate) (Key, error)
 	KeysRevoke(ctx context.Context, id KeyID) (KeyList, error)
+	StoreBackup(ctx context.Context, dir string) error
+
+	// Ready reports why there is nothing to administer yet.
+	Ready() error
 }
 
 // Server answers on a Unix socket of mode 0600, and only to its own user and
@@ -112,22 +116,25 @@ func (s *Server) Run(ctx context.Context) error {
 
 func routes(desk Desk, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	handle(mux, log, PathClientList, func(ctx context.Context, _ struct{}) (ClientList, error) { return desk.ClientList(ctx) })
-	handle(mux, log, PathClientShow, func(ctx context.Context, q ClientID) (Client, error) { return desk.ClientShow(ctx, q.ID) })
-	handle(mux, log, PathClientAdd, desk.ClientAdd)
-	handle(mux, log, PathClientRemove, func(ctx context.Context, q ClientID) (struct{}, error) {
+	handle(mux, desk, log, PathClientList, func(ctx context.Context, _ struct{}) (ClientList, error) { return desk.ClientList(ctx) })
+	handle(mux, desk, log, PathClientShow, func(ctx context.Context, q ClientID) (Client, error) { return desk.ClientShow(ctx, q.ID) })
+	handle(mux, desk, log, PathClientAdd, desk.ClientAdd)
+	handle(mux, desk, log, PathClientRemove, func(ctx context.Context, q ClientID) (struct{}, error) {
 		return struct{}{}, desk.ClientRemove(ctx, q.ID)
 	})
-	handle(mux, log, PathSessionList, desk.SessionList)
-	handle(mux, log, PathSessionRevoke, desk.SessionRevoke)
-	handle(mux, log, PathKeysList, func(ctx context.Context, _ struct{}) (KeyList, error) { return desk.KeysList(ctx) })
-	handle(mux, log, PathKeysRotate, desk.KeysRotate)
-	handle(mux, log, PathKeysRevoke, desk.KeysRevoke)
+	handle(mux, desk, log, PathSessionList, desk.SessionList)
+	handle(mux, desk, log, PathSessionRevoke, desk.SessionRevoke)
+	handle(mux, desk, log, PathKeysList, func(ctx context.Context, _ struct{}) (KeyList, error) { return desk.KeysList(ctx) })
+	handle(mux, desk, log, PathKeysRotate, desk.KeysRotate)
+	handle(mux, desk, log, PathKeysRevoke, desk.KeysRevoke)
+	handle(mux, desk, log, PathStoreBackup, func(ctx context.Context, q Backup) (struct{}, error) {
+		return struct{}{}, desk.StoreBackup(ctx, q.Dir)
+	})
 	return mux
 }
 
 // handle answers one path: a strict JSON question, one answer, one log line.
-func handle[Q, A any](mux *http.ServeMux, log *slog.Logger, path string, answer func(context.Context, Q) (A, error)) {
+func handle[Q, A any](mux *http.ServeMux, desk Desk, log *slog.Logger, path string, answer func(context.Context, Q) (A, error)) {
 	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
 		uid, err := peer(r.Context())
 		if err != nil {
@@ -141,7 +148,10 @@ func handle[Q, A any](mux *http.ServeMux, log *slog.Logger, path string, answer 
 			reply(w, nil, fmt.Errorf("%w: %w", ErrInvalid, err))
 			return
 		}
-		a, err := answer(r.Context(), q)
+		var a A
+		if err = desk.Ready(); err == nil {
+			a, err = answer(r.Context(), q)
+		}
 		told := log.With("path", path, "uid", uid)
 		if err != nil {
 			told.Warn("administration refused", "err", err)

@@ -36,7 +36,7 @@ func (s *shift) newAgent(c *config.Agent, before *shift) error {
 			return fmt.Errorf("agent.publish[%d]: %w", i, err)
 		}
 	}
-	s.agent, err = agent.New(agent.Config{Publish: list, AllowUID: c.AllowUID, Dir: s.house.dir,
+	s.agent, err = agent.New(agent.Config{Publish: list, AllowUID: c.AllowUID, Dir: s.house.data.Dir,
 		Hooks: s.house.metrics.Agent(), Log: s.house.log.With("room", "agent"), Now: s.house.now})
 	return err
 }

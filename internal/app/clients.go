@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -100,18 +101,39 @@ const (
 	watchAgain = time.Second
 )
 
-// run follows the registry until ctx ends.
+// run follows the registry until ctx ends. A failure is told once, until it has
+// passed.
 func (c *clients) run(ctx context.Context) error {
+	failing := false
 	for ctx.Err() == nil {
-		if err := c.watch(ctx); err != nil && ctx.Err() == nil {
-			c.log.Warn("the added clients cannot be followed; trying again", "in", watchAgain, "err", err)
+		err := c.watch(ctx)
+		if err != nil && ctx.Err() == nil {
+			if !failing {
+				c.log.Warn("the added clients cannot be followed; trying again until they can", "each", watchAgain, "err", err)
+			}
 			select {
 			case <-ctx.Done():
 			case <-time.After(watchAgain):
 			}
 		}
+		failing = err != nil
 	}
 	return ctx.Err()
+}
+
+// settle finds out whether a write took effect whose outcome, err, the store
+// could not say.
+func (c *clients) settle(ctx context.Context, written store.Entry, err error) error {
+	now, failed := c.registry.Get(ctx, written.Key)
+	switch {
+	case failed != nil:
+		return errors.Join(err, failed)
+	case now.Version == written.Version && bytes.Equal(now.Value, written.Value):
+		return nil
+	case now.Version < written.Version:
+		return err
+	}
+	return store.ErrConflict
 }
 
 // watch follows for a while. Its own end is no error.

@@ -15,10 +15,10 @@ import (
 	"github.com/longcase/longcase/internal/config"
 )
 
-const (
-	kekBytes = 32
-	storeDir = "store" // of the embedded engine, below the data directory
-)
+// StoreDir is where the embedded engine lies, below the data directory.
+const StoreDir = "store"
+
+const kekBytes = 32
 
 // openData makes the data directory, for its owner alone. One that is there
 // already may be open to others: what lies in it is not (the key and the socket
@@ -50,7 +50,7 @@ func loadKEK(where config.Secret, dir string, getenv func(string) string) ([]byt
 	path := where.File
 	if path == "" {
 		path = filepath.Join(dir, "kek")
-		if err := makeKEK(path, filepath.Join(dir, storeDir)); err != nil {
+		if err := makeKEK(path, filepath.Join(dir, StoreDir)); err != nil {
 			return nil, err
 		}
 	}

@@ -55,7 +55,7 @@ func TestKeyEncryptionKeyIsMadeOnceAndNeverBesideAStore(t *testing.T) {
 	if again, err := loadKEK(config.Secret{}, dir, os.Getenv); err != nil || !bytes.Equal(first, again) {
 		t.Errorf("second start: %x, %v; want the key of the first, %x", again, err, first)
 	}
-	if err := os.Mkdir(filepath.Join(dir, storeDir), 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(dir, StoreDir), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(filepath.Join(dir, "kek")); err != nil {

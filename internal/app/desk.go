@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,38 @@ import (
 type desk struct{ house *house }
 
 func (d desk) shift() *shift { return d.house.shift.Load() }
+
+// Ready implements admin.Desk.
+func (d desk) Ready() error {
+	if d.shift() == nil {
+		return fmt.Errorf("the server waits for its store: %w", d.house.reason())
+	}
+	return nil
+}
+
+// backup is what an engine offers that copies itself while it is used.
+type backup interface {
+	Backup(ctx context.Context, dir string) error
+}
+
+// StoreBackup implements admin.Desk.
+func (d desk) StoreBackup(ctx context.Context, dir string) error {
+	invalid := func(words string) error { return &admin.Refusal{Words: words, Is: admin.ErrInvalid} }
+	switch d.house.data.Engine {
+	case config.Postgres:
+		return invalid("the store is in PostgreSQL: back it up with pg_dump, or with base backups and WAL (pg_basebackup)")
+	case config.Cassandra:
+		return invalid("the store is in Cassandra: back it up with 'nodetool snapshot' on every node")
+	}
+	if !filepath.IsAbs(dir) {
+		return invalid("the directory of a backup is an absolute path on the server's machine")
+	}
+	e, ok := d.house.engine.Movable.(backup)
+	if !ok {
+		return invalid("this store cannot be backed up while it is used: stop the server first")
+	}
+	return e.Backup(ctx, dir)
+}
 
 // ClientList implements admin.Desk.
 func (d desk) ClientList(context.Context) (admin.ClientList, error) {
@@ -130,6 +163,9 @@ func (d desk) put(ctx context.Context, id string, value []byte) error {
 		return fmt.Errorf("client %.80q: %w", id, admin.ErrConflict)
 	}
 	err = c.registry.Put(ctx, e.Key, value, e.Version)
+	if errors.Is(err, store.ErrUnknown) {
+		err = c.settle(ctx, store.Entry{Key: e.Key, Version: e.Version + 1, Value: value}, err)
+	}
 	if errors.Is(err, store.ErrConflict) {
 		return fmt.Errorf("client %.80q: %w: somebody else changed it just now", id, admin.ErrConflict)
 	}

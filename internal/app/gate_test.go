@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -239,8 +240,8 @@ func TestNoncesOutliveAReloadAndARestart(t *testing.T) {
 	var keys [][]byte
 	for range 2 {
 		h := newHouse(Options{Stderr: io.Discard})
-		h.dir = dir
-		if err := h.open(cfg); err != nil {
+		h.data.Dir = dir
+		if err := errors.Join(h.prepare(cfg), h.openStore(t.Context(), cfg)); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {

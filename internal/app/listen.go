@@ -76,14 +76,25 @@ func (r *room) open(log *slog.Logger) error {
 type authorizer struct{ h *house }
 
 func (a authorizer) Judge(ctx context.Context, r gate.Request) gate.Answer {
-	return a.h.shift.Load().gate.Judge(ctx, r)
+	if s := a.h.shift.Load(); s != nil {
+		return s.gate.Judge(ctx, r)
+	}
+	return waitingAnswer()
 }
 
 func (a authorizer) Refuse(ctx context.Context, r gate.Request, why string) gate.Answer {
-	return a.h.shift.Load().gate.Refuse(ctx, r, why)
+	if s := a.h.shift.Load(); s != nil {
+		return s.gate.Refuse(ctx, r, why)
+	}
+	return waitingAnswer()
 }
 
-func (a authorizer) Ready() error { return a.h.shift.Load().gate.Ready() }
+func (a authorizer) Ready() error {
+	if s := a.h.shift.Load(); s != nil {
+		return s.gate.Ready()
+	}
+	return a.h.reason()
+}
 
 // authorize answers Envoy until ctx ends. Who may reach the listener is decided
 // by the file: by its tls.client_ca, by loopback, or by plain: true.

@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/longcase/longcase/store"
@@ -35,17 +37,16 @@ func (s *steady) observe(wall time.Time, mono time.Duration) (agreed, step time.
 	return mono - s.since, step
 }
 
-// keepRetiring drops what is over, once a minute, until ctx ends.
+// keepRetiring drops what is over, once a minute, until ctx ends. Nodes that
+// were started together drift apart, so that they do not all ask at once.
 func (h *house) keepRetiring(ctx context.Context) {
-	tick := time.NewTicker(retireEach)
-	defer tick.Stop()
 	began := h.now()
 	clock := steady{wall: began.Round(0)} // Round drops the monotonic reading
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(retireEach*3/4 + rand.N(retireEach/2)):
 			now := h.now()
 			agreed, step := clock.observe(now.Round(0), now.Sub(began))
 			if step != 0 {
@@ -59,7 +60,8 @@ func (h *house) keepRetiring(ctx context.Context) {
 	}
 }
 
-// retire drops the buckets that ended RetireDelay ago, by the store's clock.
+// retire drops the buckets that ended RetireDelay ago, by the store's clock. A
+// store that cannot be reached is told of by whoever finds it so.
 func (h *house) retire(ctx context.Context) {
 	now, err := h.storeClock(ctx)
 	dropped := 0
@@ -68,7 +70,7 @@ func (h *house) retire(ctx context.Context) {
 	}
 	h.metrics.Retired(dropped, err, now)
 	switch {
-	case err != nil && ctx.Err() == nil:
+	case err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrUnavailable):
 		h.log.Error("what is over could not be dropped; trying again in a minute", "err", err)
 	case dropped > 0:
 		h.log.Info("retired", "buckets", dropped, "ended_before", now.Add(-store.RetireDelay).UTC().Format(time.RFC3339))
@@ -77,20 +79,38 @@ func (h *house) retire(ctx context.Context) {
 
 // storeClock is the store's time, if this host's agrees with it.
 func (h *house) storeClock(ctx context.Context) (time.Time, error) {
+	asked := h.now()
 	theirs, err := h.engine.Clock(ctx)
 	if err != nil {
 		return theirs, err
 	}
-	if off := h.now().Sub(theirs).Abs(); off > clockBound {
-		return theirs, fmt.Errorf("this host's clock is %s away from the store's: check NTP on both", off.Round(time.Millisecond))
-	}
-	return theirs, nil
+	return theirs, clockError(asked, h.now(), theirs)
 }
 
-// storeReady reports whether the store answers and its clock is this host's.
+// clockError is nil if theirs, read between asked and answered, is within
+// clockBound of this host's clock.
+func clockError(asked, answered, theirs time.Time) error {
+	const remedy = "the store's, and 5 s are allowed: check NTP on both"
+	switch ahead, behind := asked.Sub(theirs), theirs.Sub(answered); {
+	case ahead > clockBound:
+		return fmt.Errorf("this host's clock is %s ahead of %s", ahead.Round(time.Millisecond), remedy)
+	case behind > clockBound:
+		return fmt.Errorf("this host's clock is %s behind %s", behind.Round(time.Millisecond), remedy)
+	}
+	return nil
+}
+
+// storeReady reports whether the store answers and takes writes, and its clock
+// is this host's.
 func (h *house) storeReady() error {
 	ctx, cancel := context.WithTimeout(context.Background(), clockBound)
 	defer cancel()
-	_, err := h.storeClock(ctx)
+	if _, err := h.storeClock(ctx); err != nil {
+		return err
+	}
+	reason, err := h.engine.ReadOnly(ctx)
+	if err == nil && reason != "" {
+		err = fmt.Errorf("%w: %s", store.ErrReadOnly, reason)
+	}
 	return err
 }

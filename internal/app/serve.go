@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -21,8 +23,6 @@ import (
 	"github.com/longcase/longcase/internal/admin"
 	"github.com/longcase/longcase/internal/config"
 	"github.com/longcase/longcase/internal/telemetry"
-	"github.com/longcase/longcase/store"
-	"github.com/longcase/longcase/store/embedded"
 	"github.com/longcase/longcase/verify"
 	"github.com/longcase/longcase/verify/skew"
 )
@@ -63,10 +63,11 @@ type house struct {
 	getenv  func(string) string
 	now     func() time.Time
 	metrics *telemetry.Metrics
-	dir     string       // data directory
-	kek     []byte       // nil where nothing is stored
-	engine  store.Engine // nil where nothing is stored, see stores
-	book    *skew.Book   // what is known of issuers' clocks
+	data    config.Data // where the state is, --data applied
+	kek     []byte      // nil where nothing is stored
+	engine  *metered    // nil where nothing is stored, see stores
+	waiting waiting     // why engine is not there yet
+	book    *skew.Book  // what is known of issuers' clocks
 	audit   audit
 	used    verify.First // what was used once, without a store
 	rooms   []*room
@@ -89,17 +90,19 @@ func Serve(ctx context.Context, opts Options) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	if err := h.open(cfg); err != nil { //nolint:contextcheck // a store is opened whole or not at all
+	if err := h.prepare(cfg); err != nil {
 		return err
 	}
-	first, err := newShift(ctx, h, cfg, nil)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrConfig, err)
+	var first *shift
+	if !waits(cfg) {
+		if first, err = h.begin(ctx, cfg); err != nil {
+			return err
+		}
 	}
 	if err := h.listen(cfg, first); err != nil {
 		return err
 	}
-	return h.run(ctx, g, first, greeting)
+	return h.run(ctx, g, cfg, first, greeting)
 }
 
 func newHouse(opts Options) *house {
@@ -121,6 +124,9 @@ func newHouse(opts Options) *house {
 // tell its user.
 func (h *house) configure(ctx context.Context, g *errgroup.Group) (*config.Config, func() error, error) {
 	cfg, greeting := h.opts.Config, func() error { return nil }
+	if strings.Contains(h.opts.Data, "://") {
+		return nil, nil, errors.New("--data is a directory: a database stands in the file, as data:, with keys.encrypt_with")
+	}
 	if cfg == nil {
 		upstream, err := listenLoopback()
 		if err != nil {
@@ -129,7 +135,7 @@ func (h *house) configure(ctx context.Context, g *errgroup.Group) (*config.Confi
 		serveDemo(ctx, g, upstream)
 		data := h.opts.Data
 		if data == "" {
-			data = "longcase-data"
+			data = config.DataDir
 		}
 		var l local
 		if cfg, l, err = localSetup(ctx, data, upstream); err != nil {
@@ -137,38 +143,43 @@ func (h *house) configure(ctx context.Context, g *errgroup.Group) (*config.Confi
 		}
 		greeting = func() error { return l.write(h.opts.Stdout, localText) }
 	}
-	h.dir = cfg.Data.Dir
+	h.data = cfg.Data
 	if h.opts.Data != "" {
-		h.dir = h.opts.Data
+		h.data.Dir = h.opts.Data
 	}
 	return cfg, greeting, nil
 }
 
-// open opens the data directory, the key-encryption key and the store, each if a
+// prepare opens the data directory and reads the key-encryption key, each if a
 // room needs it.
-func (h *house) open(cfg *config.Config) error {
+func (h *house) prepare(cfg *config.Config) error {
 	if !stores(cfg) && cfg.Agent == nil {
 		return nil
 	}
-	if err := openData(h.dir, h.log); err != nil {
+	if err := openData(h.data.Dir, h.log); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	if !stores(cfg) {
 		return nil
 	}
-	kek, err := loadKEK(cfg.Keys.EncryptWith, h.dir, h.getenv)
+	kek, err := loadKEK(cfg.Keys.EncryptWith, h.data.Dir, h.getenv)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	h.kek = kek
-	engine, err := embedded.Open(embedded.Config{Dir: filepath.Join(h.dir, storeDir), Log: h.log.With("room", "store")})
-	if errors.Is(err, store.ErrLocked) {
-		return fmt.Errorf("%w; stop the other server, or name another directory with --data", err)
-	}
+	return nil
+}
+
+// openStore opens the store of cfg.
+func (h *house) openStore(ctx context.Context, cfg *config.Config) error {
+	reach := &reach{log: h.log, tell: func(up bool) { h.metrics.StoreUp(h.data.Engine, up) }}
+	reach.tell(false)
+	e, err := OpenStore(ctx, h.data, StoreOptions{Longest: longest(cfg), Getenv: h.getenv, Now: h.now, Log: h.log.With("room", "store")})
 	if err != nil {
 		return err
 	}
-	h.engine = engine
+	reach.tell(true)
+	h.engine = newMetered(e, &meter{engine: h.data.Engine, metrics: h.metrics, reach: reach})
 	return nil
 }
 
@@ -185,7 +196,7 @@ func stores(cfg *config.Config) bool {
 func (h *house) listen(cfg *config.Config, s *shift) error {
 	var errs []error
 	for _, p := range places(cfg) {
-		r := &room{place: p, handler: newSwap(s.handler(p))}
+		r := &room{place: p, handler: newSwap(h.handler(s, p))}
 		h.rooms = append(h.rooms, r)
 		errs = append(errs, r.open(h.log))
 	}
@@ -195,33 +206,70 @@ func (h *house) listen(cfg *config.Config, s *shift) error {
 // bodyTimeout bounds how long a request to the issuer may take to arrive.
 const bodyTimeout = 15 * time.Second
 
-// run serves until ctx ends or a part fails.
-func (h *house) run(ctx context.Context, g *errgroup.Group, first *shift, greeting func() error) error {
-	first.start(ctx)
-	h.shift.Store(first)
-	defer func() { h.shift.Load().end(nil) }()
+// run serves until ctx ends or a part fails. Without a first shift it waits for
+// the store, and is ready when that is there.
+func (h *house) run(ctx context.Context, g *errgroup.Group, cfg *config.Config, first *shift, greeting func() error) error {
+	defer func() {
+		if last := h.shift.Load(); last != nil {
+			last.end(nil)
+		}
+	}()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // before ready: one that comes right after it counts
+	defer signal.Stop(hangup)
+	if first != nil {
+		first.start(ctx)
+		h.shift.Store(first)
+	}
 	serving, stopServing := errgroup.WithContext(ctx)
-	if err := h.openAdmin(stopServing, serving); err != nil {
+	if err := h.openAdmin(stopServing, serving, cfg); err != nil {
 		return err
 	}
 	for _, r := range h.rooms {
 		serving.Go(func() error { return h.serve(stopServing, r) })
 		fmt.Fprintf(h.opts.Stderr, "listening %s %s\n", r.room, r.url())
 	}
-	if h.engine != nil {
-		g.Go(func() error { h.keepRetiring(ctx); return nil })
-	}
 	serving.Go(func() error { h.roomForGarbage(stopServing); return nil })
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP) // before ready: one that comes right after it counts
-	defer signal.Stop(hangup)
-	serving.Go(func() error { h.reloadOnHangup(stopServing, ctx, hangup); return nil })
 	serving.Go(func() error { return h.failure(stopServing) })
-	if err := greeting(); err != nil {
+	serving.Go(func() error {
+		if first == nil {
+			if err := h.open(ctx, stopServing, cfg); err != nil {
+				return quiet(err)
+			}
+		}
+		if h.engine != nil {
+			g.Go(func() error { h.keepRetiring(ctx); return nil })
+		}
+		if err := greeting(); err != nil {
+			return err
+		}
+		fmt.Fprintln(h.opts.Stderr, "ready")
+		h.reloadOnHangup(stopServing, ctx, hangup)
+		return nil
+	})
+	return serving.Wait()
+}
+
+// open waits for the store and opens the rooms.
+func (h *house) open(ctx, stopServing context.Context, cfg *config.Config) error {
+	first, err := h.await(stopServing, cfg)
+	if err != nil {
 		return err
 	}
-	fmt.Fprintln(h.opts.Stderr, "ready")
-	return serving.Wait()
+	first.start(ctx)
+	h.shift.Store(first)
+	for _, r := range h.rooms {
+		r.handler.set(first.handler(r.place))
+	}
+	return nil
+}
+
+// handler is what a room answers with: s, or that there is none yet.
+func (h *house) handler(s *shift, p place) http.Handler {
+	if s == nil {
+		return h.waitingHandler(p)
+	}
+	return s.handler(p)
 }
 
 func (h *house) serve(ctx context.Context, r *room) error {
@@ -243,13 +291,13 @@ func (h *house) failure(ctx context.Context) error {
 }
 
 // openAdmin starts administration, if there is an issuer to administer.
-func (h *house) openAdmin(ctx context.Context, g *errgroup.Group) error {
-	if h.shift.Load().issuer == nil {
+func (h *house) openAdmin(ctx context.Context, g *errgroup.Group, cfg *config.Config) error {
+	if cfg.Issuer == nil {
 		return nil
 	}
 	socket := h.opts.Admin
 	if socket == "" {
-		socket = filepath.Join(h.dir, admin.Socket)
+		socket = filepath.Join(h.data.Dir, admin.Socket)
 	}
 	server, err := admin.Listen(socket, desk{h}, h.log.With("room", "admin"))
 	if err != nil {

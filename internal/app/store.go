@@ -53,14 +53,14 @@ func OpenStore(ctx context.Context, data config.Data, o StoreOptions) (store.Mov
 }
 
 func openEmbedded(dir string, o StoreOptions) (store.Movable, error) {
-	e, err := embedded.Open(embedded.Config{Dir: filepath.Join(dir, storeDir), Now: o.Now, Log: o.Log})
+	e, err := embedded.Open(embedded.Config{Dir: filepath.Join(dir, StoreDir), Now: o.Now, Log: o.Log})
 	if errors.Is(err, store.ErrLocked) {
 		return nil, fmt.Errorf("%w; stop the other server, or name another directory with --data", err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return movable(e)
+	return movable(any(e).(store.Engine))
 }
 
 func openPostgres(ctx context.Context, data config.Data, o StoreOptions) (store.Movable, error) {
@@ -72,7 +72,7 @@ func openPostgres(ctx context.Context, data config.Data, o StoreOptions) (store.
 	if err != nil {
 		return nil, err
 	}
-	return movable(e)
+	return movable(any(e).(store.Engine))
 }
 
 func openCassandra(ctx context.Context, data config.Data, o StoreOptions) (store.Movable, error) {
@@ -90,16 +90,37 @@ func openCassandra(ctx context.Context, data config.Data, o StoreOptions) (store
 	if err != nil {
 		return nil, err
 	}
-	return movable(e)
+	return movable(any(e).(store.Engine))
+}
+
+// longest is the longest life of a record that the rooms of cfg make: marks and
+// the feed live a day and an hour, and sessions as long as they say.
+func longest(cfg *config.Config) time.Duration {
+	const short = 48 * time.Hour
+	if cfg.Issuer == nil {
+		return short
+	}
+	return max(short, cfg.Issuer.Lifetimes.SessionAbsolute+time.Hour)
 }
 
 // movable holds until every engine has Export and its siblings.
-func movable(e any) (store.Movable, error) {
+func movable(e store.Engine) (store.Movable, error) {
 	if m, ok := e.(store.Movable); ok {
 		return m, nil
 	}
-	return nil, errors.New("store: the engine cannot be moved")
+	return unmovable{e}, nil
 }
+
+type unmovable struct{ store.Engine }
+
+var errUnmovable = errors.New("store: the engine cannot be moved")
+
+func (unmovable) Export(context.Context, store.Place, func(store.Record, store.Place) error) error {
+	return errUnmovable
+}
+func (unmovable) Import(context.Context, store.Record) error { return errUnmovable }
+func (unmovable) SetReadOnly(context.Context, string) error  { return errUnmovable }
+func (unmovable) ReadOnly(context.Context) (string, error)   { return "", nil }
 
 // clusterTLS reads the files of a cluster; nil: plain.
 func clusterTLS(c config.Cluster) (*tls.Config, error) {

@@ -27,9 +27,9 @@ const DataDir = "longcase-data"
 
 // Data is where the state is. It prints without its password.
 type Data struct {
-	Engine   string   // Embedded, Postgres or Cassandra
-	Dir      string   // data directory: the embedded store, the admin socket, token files
-	Cluster  Cluster  // of Cassandra
+	Engine   string       // Embedded, Postgres or Cassandra
+	Dir      string       // data directory: the embedded store, the admin socket, token files
+	Cluster  Cluster      // of Cassandra
 	Password DataPassword // of the database, if one is given here
 
 	url *url.URL // of PostgreSQL, without the password

@@ -29,6 +29,9 @@ type Metrics struct {
 	retired     prometheus.Counter
 	retireFails prometheus.Counter
 	retireLast  prometheus.Gauge
+	storeCalls  *prometheus.HistogramVec
+	storeFails  *prometheus.CounterVec
+	storeUp     *prometheus.GaugeVec
 	leases      *prometheus.CounterVec
 	leaseEnds   *prometheus.GaugeVec
 	renewing    prometheus.Histogram
@@ -52,6 +55,13 @@ func New(version string) *Metrics {
 		retireFails: counter("longcase_store_retire_failures_total", "Attempts to drop buckets that failed."),
 		retireLast: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "longcase_store_retire_last_success_timestamp_seconds", Help: "When buckets were last looked at for retirement."}),
+		storeCalls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "longcase_store_call_seconds", Help: "Time of one call of the store, whatever came of it.",
+			Buckets: prometheus.ExponentialBuckets(50e-6, 4, 9),
+		}, []string{"engine", "method"}),
+		storeFails: counters("longcase_store_call_errors_total",
+			"Calls of the store that did not do what was asked; not_found, conflict and ended belong to its work.", "engine", "method", "error"),
+		storeUp:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "longcase_store_up", Help: "1 while the store can be reached."}, []string{"engine"}),
 		handedOut:  counters("longcase_agent_served_total", "Credentials handed to programs, or written.", "form", "credential"),
 		turnedAway: counters("longcase_agent_refused_total", "Requests to the agent that were refused.", "form", "credential", "reason"),
 		leases:     counters("longcase_credential_events_total", "Transitions of credentials that are kept fresh.", "credential", "event"),
@@ -65,6 +75,7 @@ func New(version string) *Metrics {
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "longcase_build_info", Help: "The version that runs."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	m.registry.MustRegister(m.outcomes, m.decisions, m.judging, m.feedBroken, m.retired, m.retireFails, m.retireLast, build,
+		m.storeCalls, m.storeFails, m.storeUp,
 		m.leases, m.leaseEnds, m.renewing, m.handedOut, m.turnedAway,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -156,6 +167,24 @@ func (m *Metrics) Retired(buckets int, err error, now time.Time) {
 	}
 	m.retired.Add(float64(buckets))
 	m.retireLast.Set(float64(now.Unix()))
+}
+
+// StoreCall counts one call of the store; outcome is the name of its error,
+// empty where there is none.
+func (m *Metrics) StoreCall(engine, method, outcome string, took time.Duration) {
+	m.storeCalls.WithLabelValues(engine, method).Observe(took.Seconds())
+	if outcome != "" {
+		m.storeFails.WithLabelValues(engine, method, outcome).Inc()
+	}
+}
+
+// StoreUp says whether the store can be reached.
+func (m *Metrics) StoreUp(engine string, up bool) {
+	value := 0.0
+	if up {
+		value = 1
+	}
+	m.storeUp.WithLabelValues(engine).Set(value)
 }
 
 // Gauge adds a gauge that is read when somebody asks.
