@@ -9,7 +9,10 @@ import (
 )
 
 func TestMemoryKeepsTheContract(t *testing.T) {
-	storetest.Run(t, storetest.Traits{}, func(_ testing.TB, cfg storetest.Config) store.Engine {
+	traits := storetest.Traits{OwnClock: true, Again: func(_ testing.TB, e store.Engine, cfg storetest.Config) store.Engine {
+		return e.(*memory.Engine).Again(cfg.Now)
+	}}
+	storetest.Run(t, traits, func(_ testing.TB, cfg storetest.Config) store.Engine {
 		return memory.New(memory.Config{Now: cfg.Now, MaxMarks: cfg.MaxMarks})
 	})
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ func documentFacts() []fact {
 		{name: "a document is put once and read as it was put", check: documentPut},
 		{name: "a document is replaced from its version only", check: documentReplace},
 		{name: "a document ends", check: documentEnds},
+		{name: "a document that is too large or outlives its bucket is refused", check: documentBounds},
 		{name: "of 64 uses of one document one wins", check: oneUseWins},
 	}
 }
@@ -44,11 +46,23 @@ func documentPut(s *subject) {
 	s.must(s.Documents().Put(s.Context(), login))
 	s.wantDocument(doc)
 	s.wantDocument(login)
-	doc = s.document(store.Code, time.Minute)
-	doc.Data = make([]byte, store.MaxData+1)
-	s.want("Put of large data", s.Documents().Put(s.Context(), doc), store.ErrTooLarge)
-	doc.Data, doc.End = nil, doc.ID.Bucket().Add(time.Second)
-	s.want("Put beyond the bucket", s.Documents().Put(s.Context(), doc), store.ErrTooLate)
+}
+
+func documentBounds(s *subject) {
+	doc := s.document(store.DocumentKind(strings.Repeat("k", store.MaxText)), time.Minute)
+	doc.Data = bytes.Repeat([]byte{'d'}, store.MaxData)
+	large, kind, late := doc, doc, doc
+	large.Data = append(doc.Data, 'd')
+	kind.Kind += "k"
+	late.End = doc.ID.Bucket().Add(time.Second)
+	s.want("Put of large data", s.Documents().Put(s.Context(), large), store.ErrTooLarge)
+	s.want("Put of a large kind", s.Documents().Put(s.Context(), kind), store.ErrTooLarge)
+	s.want("Put beyond the bucket", s.Documents().Put(s.Context(), late), store.ErrTooLate)
+	s.must(s.Documents().Put(s.Context(), doc))
+	doc.Version = 1
+	s.wantDocument(doc)
+	s.want("Replace with large data", s.Documents().Replace(s.Context(), large, 1), store.ErrTooLarge)
+	s.must(s.Documents().Replace(s.Context(), doc, 1))
 }
 
 func documentReplace(s *subject) {
@@ -221,8 +235,12 @@ func revocationSeen(s *subject) {
 			s.Errorf("Since = %+v, %+v is missing", got, r)
 		}
 	}
-	large := s.revocation(strings.Repeat("x", store.MaxText+1), time.Hour)
+	large := s.revocation(strings.Repeat("x", store.MaxText), time.Hour)
+	s.must(s.Revocations().Add(s.Context(), large))
+	large.Value += "x"
 	s.want("Add of a large value", s.Revocations().Add(s.Context(), large), store.ErrTooLarge)
+	large.Value, large.Kind = "x", store.RevocationKind(large.Value)
+	s.want("Add of a large kind", s.Revocations().Add(s.Context(), large), store.ErrTooLarge)
 }
 
 func revocationCursor(s *subject) {
@@ -242,7 +260,7 @@ func revocationCursor(s *subject) {
 }
 
 func revocationForeignCursor(s *subject) {
-	other := newSubject(s.TB, s.open)
+	other := newSubject(s.TB, s.open, s.traits)
 	for i := range 5 {
 		other.add(fmt.Sprint(i), time.Hour)
 	}
@@ -284,7 +302,10 @@ func revocationLeap(s *subject) {
 	}
 }
 
-func followerNeverMisses(s *subject) {
+func followerNeverMisses(s *subject) { followed(s, s) }
+
+// followed follows at one node what 16 writers add at several.
+func followed(s *subject, nodes ...*subject) {
 	const writers = 16
 	each := Count(2000)
 	seen, done := map[string]bool{}, make(chan struct{})
@@ -309,7 +330,7 @@ func followerNeverMisses(s *subject) {
 	})
 	together(writers, func(w int) bool {
 		for i := range each {
-			s.add(fmt.Sprintf("%d.%d", w, i), time.Duration(1+(i+w)%3)*20*time.Minute)
+			nodes[w%len(nodes)].add(fmt.Sprintf("%d.%d", w, i), time.Duration(1+(i+w)%3)*20*time.Minute)
 		}
 		return true
 	})
@@ -390,8 +411,9 @@ func entryList(s *subject) {
 }
 
 func entryBounds(s *subject) {
-	key := strings.Repeat("k", store.MaxKey)
-	s.must(s.Registry().Put(s.Context(), key, make([]byte, store.MaxData), 0))
+	key, value := strings.Repeat("k", store.MaxKey), bytes.Repeat([]byte{'v'}, store.MaxData)
+	s.must(s.Registry().Put(s.Context(), key, value, 0))
+	s.wantEntry(key, 1, value)
 	s.want("Put of a long key", s.Registry().Put(s.Context(), key+"k", nil, 0), store.ErrTooLarge)
 	s.want("Put of a large value", s.Registry().Put(s.Context(), key, make([]byte, store.MaxData+1), 1), store.ErrTooLarge)
 }

@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -26,7 +25,6 @@ func sessionFacts() []fact {
 		{name: "of 64 rotations of one generation one wins", check: oneRotationWins},
 		{name: "no rotation is lost among many", check: rotationsCount},
 		{name: "no rotation succeeds after a revocation has returned", check: revokeBeatsRotation},
-		{name: "a call whose context is over does nothing", check: cancelled},
 	}
 }
 
@@ -150,15 +148,21 @@ func sessionNotLengthened(s *subject) {
 
 func sessionBounds(s *subject) {
 	one := s.session(time.Hour)
-	large, name, late := one, one, one
-	large.Data = make([]byte, store.MaxData+1)
-	name.Subject = strings.Repeat("x", store.MaxText+1)
+	one.Data = bytes.Repeat([]byte{'d'}, store.MaxData)
+	one.Client, one.Subject = strings.Repeat("c", store.MaxText), strings.Repeat("s", store.MaxText)
+	large, client, subject, late := one, one, one, one
+	large.Data = append(one.Data, 'd')
+	client.Client += "c"
+	subject.Subject += "s"
 	late.End = one.ID.Bucket().Add(time.Second)
 	s.want("Create with large data", s.Sessions().Create(s.Context(), large), store.ErrTooLarge)
-	s.want("Create with a large subject", s.Sessions().Create(s.Context(), name), store.ErrTooLarge)
+	s.want("Create with a large client", s.Sessions().Create(s.Context(), client), store.ErrTooLarge)
+	s.want("Create with a large subject", s.Sessions().Create(s.Context(), subject), store.ErrTooLarge)
 	s.want("Create beyond the bucket", s.Sessions().Create(s.Context(), late), store.ErrTooLate)
 	s.must(s.Sessions().Create(s.Context(), one))
+	s.wantSession(one)
 	s.want("Replace with large data", s.rotate(large, 1), store.ErrTooLarge)
+	s.want("Replace beyond the bucket", s.rotate(late, 1), store.ErrTooLate)
 	s.wantSession(one)
 }
 
@@ -259,45 +263,4 @@ func revokeBeatsRotation(s *subject) {
 			s.Fatal("a rotation undid the revocation")
 		}
 	}
-}
-
-func cancelled(s *subject) {
-	one := s.created(time.Hour)
-	ctx, cancel := context.WithCancel(s.Context())
-	cancel()
-	next := one
-	next.Generation = 2
-	doc := s.document(store.Code, time.Minute)
-	first, err := s.Marks().First(ctx, s.mark("m", time.Minute))
-	s.want("First", err, context.Canceled)
-	_, loadErr := s.Sessions().Load(ctx, one.ID)
-	_, listErr := s.Sessions().List(ctx, store.ID{}, 1)
-	_, sinceErr := since(ctx, s)
-	_, retireErr := s.Retire(ctx, s.now())
-	for name, err := range map[string]error{
-		"Load":    loadErr,
-		"List":    listErr,
-		"Create":  s.Sessions().Create(ctx, s.session(time.Hour)),
-		"Replace": s.Sessions().Replace(ctx, next, 1),
-		"Revoke":  s.Sessions().Revoke(ctx, one.ID),
-		"Put":     s.Documents().Put(ctx, doc),
-		"Add":     s.Revocations().Add(ctx, s.revocation("r", time.Hour)),
-		"Since":   sinceErr,
-		"Retire":  retireErr,
-		"Entry":   s.Registry().Put(ctx, "k", []byte("v"), 0),
-	} {
-		s.want(name, err, context.Canceled)
-	}
-	s.wantSession(one)
-	again, err := s.Marks().First(s.Context(), s.mark("m", time.Minute))
-	s.must(err)
-	if first || !again {
-		s.Errorf("First = %v, then %v; want false, then true", first, again)
-	}
-	s.must(s.Documents().Put(s.Context(), doc))
-}
-
-func since(ctx context.Context, s *subject) (store.Cursor, error) {
-	_, c, err := s.Revocations().Since(ctx, "")
-	return c, err
 }

@@ -29,18 +29,27 @@ type Config struct {
 // up is for tb.Cleanup.
 type Open func(tb testing.TB, cfg Config) store.Engine
 
-// Traits is what an engine does not do, within the contract.
+// Traits is where engines differ, within the contract.
 type Traits struct {
 	Uncounted bool // marks are bounded by the disk, not by their number
+	OwnClock  bool // Clock is the node's own (Config.Now), not a server's
+
+	// Again opens one more node on the store of e, with a clock of its own, for
+	// engines that several may share. The suite closes it.
+	Again func(tb testing.TB, e store.Engine, cfg Config) store.Engine
+	// Forever returns what would stay in the store of e for ever: rows of
+	// sessions, documents, marks and revocations that neither end by themselves
+	// nor lie in what Retire will drop. For engines whose rows have an end each.
+	Forever func(tb testing.TB, e store.Engine) []string
 }
 
 // Run checks every fact, each with an engine of its own.
 func Run(t *testing.T, traits Traits, open Open) {
 	for _, f := range facts() {
-		if f.counts && traits.Uncounted {
+		if !f.applies(traits) {
 			continue
 		}
-		t.Run(f.name, func(t *testing.T) { f.check(newSubject(t, open)) })
+		t.Run(f.name, func(t *testing.T) { f.check(newSubject(t, open, traits)) })
 	}
 }
 
@@ -57,12 +66,23 @@ type fact struct {
 	name   string
 	check  func(*subject)
 	counts bool // not for Traits.Uncounted
+	nodes  bool // needs Traits.Again
+}
+
+func (f fact) applies(t Traits) bool {
+	return (!f.counts || !t.Uncounted) && (!f.nodes || t.Again != nil)
 }
 
 func facts() []fact {
 	var all []fact
-	for _, part := range [][]fact{sessionFacts(), documentFacts(), markFacts(), revocationFacts(), registryFacts(), lifeFacts()} {
+	for _, part := range [][]fact{
+		sessionFacts(), documentFacts(), markFacts(), revocationFacts(), registryFacts(), lifeFacts(), movableFacts(),
+	} {
 		all = append(all, part...)
+	}
+	for _, f := range nodeFacts() {
+		f.nodes = true
+		all = append(all, f)
 	}
 	return all
 }
@@ -75,13 +95,14 @@ const maxMarks = 256
 type subject struct {
 	testing.TB
 	store.Engine
-	open  Open
-	clock *clock
+	open   Open
+	traits Traits
+	clock  *clock
 }
 
-func newSubject(tb testing.TB, open Open) *subject {
+func newSubject(tb testing.TB, open Open, traits Traits) *subject {
 	// Away from a bucket's edge, so that what ends in an hour ends inside one.
-	s := &subject{TB: tb, open: open, clock: &clock{at: time.Date(2026, 3, 1, 10, 1, 7, 0, time.UTC)}}
+	s := &subject{TB: tb, open: open, traits: traits, clock: &clock{at: time.Date(2026, 3, 1, 10, 1, 7, 0, time.UTC)}}
 	s.Engine = open(tb, Config{Now: s.clock.Now, MaxMarks: maxMarks})
 	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {

@@ -58,7 +58,7 @@ func TestTheSuiteCanFail(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			failed := failures(t, tt.open)
+			failed := failures(t, tt.open, Traits{OwnClock: true, Again: again})
 			for _, name := range tt.fails {
 				if !slices.Contains(failed, name) {
 					t.Errorf("the suite did not notice: %q passed", name)
@@ -71,16 +71,22 @@ func TestTheSuiteCanFail(t *testing.T) {
 	}
 }
 
-// failures runs each fact against a recorder and returns those that failed.
-func failures(t *testing.T, open Open) (failed []string) {
+// failures runs each fact that some names, or all, against a recorder and
+// returns those that failed.
+func failures(t *testing.T, open Open, traits Traits, some ...string) (failed []string) {
 	for _, f := range facts() {
-		r := &recorder{TB: t}
+		if !f.applies(traits) || len(some) > 0 && !slices.Contains(some, f.name) {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // for what never comes
+		r := &recorder{TB: t, ctx: ctx}
 		done := make(chan struct{})
 		go func() { // Fatal ends the goroutine
 			defer close(done)
-			f.check(newSubject(r, open))
+			f.check(newSubject(r, open, traits))
 		}()
 		<-done
+		cancel()
 		if r.failed {
 			failed = append(failed, f.name)
 		}
@@ -91,6 +97,7 @@ func failures(t *testing.T, open Open) (failed []string) {
 // recorder is a testing.TB that remembers a failure instead of failing.
 type recorder struct {
 	testing.TB
+	ctx    context.Context
 	mu     sync.Mutex
 	failed bool
 }
@@ -115,42 +122,47 @@ func (r *recorder) Fatalf(string, ...any)    { r.FailNow() }
 func (r *recorder) Logf(string, ...any)      {}
 func (r *recorder) Log(...any)               {}
 func (r *recorder) Name() string             { return "recorded" }
-func (r *recorder) Context() context.Context { return context.Background() }
+func (r *recorder) Context() context.Context { return r.ctx }
 
-func sound(cfg Config) store.Engine {
+func sound(cfg Config) *memory.Engine {
 	return memory.New(memory.Config{Now: cfg.Now, MaxMarks: cfg.MaxMarks})
 }
 
 func openSound(_ testing.TB, cfg Config) store.Engine { return sound(cfg) }
 
+// again opens a node on the sound part of an engine.
+func again(_ testing.TB, e store.Engine, cfg Config) store.Engine {
+	if c, ok := e.(changed); ok {
+		c.Engine = c.Again(cfg.Now)
+		return c
+	}
+	return e.(*memory.Engine).Again(cfg.Now)
+}
+
 // changed is a sound engine with some parts put in place of its own.
 type changed struct {
-	store.Engine
+	*memory.Engine
 	sessions    store.Sessions
+	documents   store.Documents
 	marks       store.Marks
 	revocations store.Revocations
 	retire      func(context.Context, time.Time) (int, error)
+	export      func(context.Context, store.Place, func(store.Record, store.Place) error) error
+	takeIn      func(context.Context, store.Record) error
+	setReadOnly func(context.Context, string) error
 }
 
-func (c changed) Sessions() store.Sessions {
-	if c.sessions != nil {
-		return c.sessions
-	}
-	return c.Engine.Sessions()
-}
+func (c changed) Sessions() store.Sessions       { return either(c.sessions, c.Engine.Sessions) }
+func (c changed) Documents() store.Documents     { return either(c.documents, c.Engine.Documents) }
+func (c changed) Marks() store.Marks             { return either(c.marks, c.Engine.Marks) }
+func (c changed) Revocations() store.Revocations { return either(c.revocations, c.Engine.Revocations) }
 
-func (c changed) Marks() store.Marks {
-	if c.marks != nil {
-		return c.marks
+func either[T comparable](own T, sound func() T) T {
+	var none T
+	if own != none {
+		return own
 	}
-	return c.Engine.Marks()
-}
-
-func (c changed) Revocations() store.Revocations {
-	if c.revocations != nil {
-		return c.revocations
-	}
-	return c.Engine.Revocations()
+	return sound()
 }
 
 func (c changed) Retire(ctx context.Context, before time.Time) (int, error) {
@@ -158,6 +170,27 @@ func (c changed) Retire(ctx context.Context, before time.Time) (int, error) {
 		return c.retire(ctx, before)
 	}
 	return c.Engine.Retire(ctx, before)
+}
+
+func (c changed) Export(ctx context.Context, after store.Place, visit func(store.Record, store.Place) error) error {
+	if c.export != nil {
+		return c.export(ctx, after, visit)
+	}
+	return c.Engine.Export(ctx, after, visit)
+}
+
+func (c changed) Import(ctx context.Context, r store.Record) error {
+	if c.takeIn != nil {
+		return c.takeIn(ctx, r)
+	}
+	return c.Engine.Import(ctx, r)
+}
+
+func (c changed) SetReadOnly(ctx context.Context, reason string) error {
+	if c.setReadOnly != nil {
+		return c.setReadOnly(ctx, reason)
+	}
+	return c.Engine.SetReadOnly(ctx, reason)
 }
 
 // racy keeps sessions in a map whose lock it drops between check and write.
