@@ -425,10 +425,11 @@ func checkDataHosts(hosts []string) *fault {
 	return nil
 }
 
-// checkDataHost wants a host or host:port.
+// checkDataHost wants a host or host:port. What is none may be a password whose
+// @ was forgotten.
 func checkDataHost(s string) *fault {
-	if f := checkText("ntp", s); f != nil {
-		return wrong("names the host "+f.message, "")
+	if checkText("ntp", s) != nil {
+		return wrong("has a host that is not a name or an address, alone or with a port up to 65535", "")
 	}
 	return nil
 }
