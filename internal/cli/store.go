@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/longcase/longcase/internal/app"
+	"github.com/longcase/longcase/internal/config"
+	"github.com/longcase/longcase/store"
+)
+
+func storeCommand(env *Env) *cobra.Command {
+	return group("store", "The state: copy it to another engine, back it up, set it read only",
+		storeCopyCommand(env), storeBackupCommand(env), storeReadOnlyCommand(env), storeWritableCommand(env))
+}
+
+func storeReadOnlyCommand(env *Env) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "read-only DATA --reason TEXT",
+		Short: "Make every server refuse to write to a store",
+		Args:  arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if reason == "" {
+				return &misuse{errors.New("--reason is what those who are refused are told: give one"), cmd.UseLine()}
+			}
+			return withStore(cmd.Context(), env, args[0], func(ctx context.Context, s store.Movable, called string) error {
+				if err := s.SetReadOnly(ctx, reason); err != nil {
+					return fmt.Errorf("%s: %w", called, err)
+				}
+				fmt.Fprintf(env.Stdout, "%s is read only; undo with: longcase store writable\n", called)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "`text` that servers log and operators read")
+	return cmd
+}
+
+func storeWritableCommand(env *Env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "writable DATA",
+		Short: "Let servers write to a store again",
+		Args:  arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withStore(cmd.Context(), env, args[0], func(ctx context.Context, s store.Movable, called string) error {
+				reason, err := s.ReadOnly(ctx)
+				if err == nil && reason != "" {
+					err = s.SetReadOnly(ctx, "")
+				}
+				if err != nil {
+					return fmt.Errorf("%s: %w", called, err)
+				}
+				tellWritable(env, called, reason)
+				return nil
+			})
+		},
+	}
+}
+
+func tellWritable(env *Env, called, reason string) {
+	if reason == "" {
+		fmt.Fprintf(env.Stdout, "%s takes writes already\n", called)
+		return
+	}
+	fmt.Fprintf(env.Stdout, "%s takes writes; it was read only: %s\n", called, reason)
+	fmt.Fprint(env.Stderr, `longcase: if a copy of it is in use, never serve both: a refresh token that was used up there is good here once more
+longcase: a copy that is under way cannot go on: begin it anew with an empty target
+`)
+}
+
+// withStore opens the store that is named as data: names it, and which is
+// there.
+func withStore(ctx context.Context, env *Env, named string, work func(context.Context, store.Movable, string) error) error {
+	data, err := parseStore(env, named)
+	if err != nil {
+		return err
+	}
+	if err := isThere(data); err != nil {
+		return err
+	}
+	s, err := openStore(ctx, env, data, 0)
+	if err != nil {
+		return err
+	}
+	return kept(errors.Join(work(ctx, s, data.String()), s.Close()))
+}
+
+func parseStore(env *Env, named string) (config.Data, error) {
+	data, err := config.ParseData(named, env.Getenv)
+	if err != nil {
+		return data, &exit{exitUsage, err}
+	}
+	return data, nil
+}
+
+// isThere refuses a directory that holds no store: opening it would make one.
+func isThere(data config.Data) error {
+	if data.Database() {
+		return nil
+	}
+	if info, err := os.Stat(storeOf(data.Dir)); err != nil || !info.IsDir() {
+		return usage("%s holds no store: name a data directory, in which %s lies", data.Dir, app.StoreDir)
+	}
+	return nil
+}
+
+func storeOf(dir string) string { return filepath.Join(dir, app.StoreDir) }
+
+func openStore(ctx context.Context, env *Env, data config.Data, longest time.Duration) (store.Movable, error) {
+	s, err := app.OpenStore(ctx, data, app.StoreOptions{Longest: longest, Getenv: env.Getenv, Now: env.Now, Log: warnings(env.Stderr)})
+	switch {
+	case errors.Is(err, store.ErrLocked):
+		return nil, unreachable(fmt.Errorf("%s is in use: stop the server on it first: %w", data, store.ErrLocked))
+	case err != nil:
+		return nil, kept(fmt.Errorf("%s: %w", data, err))
+	}
+	return s, nil
+}
+
+// kept gives an error of a store its exit code, unless it has one.
+func kept(err error) error {
+	var e *exit
+	switch {
+	case err == nil || errors.As(err, &e) || errors.Is(err, context.Canceled):
+		return err
+	case errors.Is(err, app.ErrConfig):
+		return &exit{exitUsage, err}
+	}
+	return unreachable(err)
+}
+
+// screen reports whether a person watches w.
+func screen(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && terminal(f)
+}
