@@ -23,6 +23,7 @@ import (
 	"github.com/longcase/longcase/internal/admin"
 	"github.com/longcase/longcase/internal/config"
 	"github.com/longcase/longcase/internal/telemetry"
+	"github.com/longcase/longcase/store"
 	"github.com/longcase/longcase/verify"
 	"github.com/longcase/longcase/verify/skew"
 )
@@ -54,7 +55,12 @@ type Options struct {
 	Getenv  func(string) string // default os.Getenv
 	Stdout  io.Writer           // the local setup's curl lines
 	Stderr  io.Writer           // listening, ready and the log
+
+	open opener // default OpenStore
 }
+
+// opener opens a store, as OpenStore does.
+type opener = func(context.Context, config.Data, StoreOptions) (store.Movable, error)
 
 // house is what outlives a reload: the store, the listeners and the socket.
 type house struct {
@@ -107,6 +113,9 @@ func Serve(ctx context.Context, opts Options) (err error) {
 
 func newHouse(opts Options) *house {
 	h := &house{opts: opts, getenv: opts.Getenv, now: opts.Now, metrics: telemetry.New(opts.Version), book: skew.New(), failed: make(chan error, 1)}
+	if h.opts.open == nil {
+		h.opts.open = OpenStore
+	}
 	if h.now == nil {
 		h.now = time.Now
 	}
@@ -174,7 +183,7 @@ func (h *house) prepare(cfg *config.Config) error {
 func (h *house) openStore(ctx context.Context, cfg *config.Config) error {
 	reach := &reach{log: h.log, tell: func(up bool) { h.metrics.StoreUp(h.data.Engine, up) }}
 	reach.tell(false)
-	e, err := OpenStore(ctx, h.data, StoreOptions{Longest: longest(cfg), Getenv: h.getenv, Now: h.now, Log: h.log.With("room", "store")})
+	e, err := h.opts.open(ctx, h.data, StoreOptions{Longest: longest(cfg), Getenv: h.getenv, Now: h.now, Log: h.log.With("room", "store")})
 	if err != nil {
 		return err
 	}
@@ -209,11 +218,6 @@ const bodyTimeout = 15 * time.Second
 // run serves until ctx ends or a part fails. Without a first shift it waits for
 // the store, and is ready when that is there.
 func (h *house) run(ctx context.Context, g *errgroup.Group, cfg *config.Config, first *shift, greeting func() error) error {
-	defer func() {
-		if last := h.shift.Load(); last != nil {
-			last.end(nil)
-		}
-	}()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // before ready: one that comes right after it counts
 	defer signal.Stop(hangup)
@@ -221,6 +225,11 @@ func (h *house) run(ctx context.Context, g *errgroup.Group, cfg *config.Config, 
 		first.start(ctx)
 		h.shift.Store(first)
 	}
+	defer func() {
+		if last := h.shift.Load(); last != nil {
+			last.end(nil)
+		}
+	}()
 	serving, stopServing := errgroup.WithContext(ctx)
 	if err := h.openAdmin(stopServing, serving, cfg); err != nil {
 		return err
@@ -232,10 +241,8 @@ func (h *house) run(ctx context.Context, g *errgroup.Group, cfg *config.Config, 
 	serving.Go(func() error { h.roomForGarbage(stopServing); return nil })
 	serving.Go(func() error { return h.failure(stopServing) })
 	serving.Go(func() error {
-		if first == nil {
-			if err := h.open(ctx, stopServing, cfg); err != nil {
-				return quiet(err)
-			}
+		if err := h.open(ctx, stopServing, cfg); err != nil {
+			return quiet(err)
 		}
 		if h.engine != nil {
 			g.Go(func() error { h.keepRetiring(ctx); return nil })
@@ -250,8 +257,11 @@ func (h *house) run(ctx context.Context, g *errgroup.Group, cfg *config.Config, 
 	return serving.Wait()
 }
 
-// open waits for the store and opens the rooms.
+// open waits for the store and opens the rooms, if they are not open yet.
 func (h *house) open(ctx, stopServing context.Context, cfg *config.Config) error {
+	if h.shift.Load() != nil {
+		return nil
+	}
 	first, err := h.await(stopServing, cfg)
 	if err != nil {
 		return err
