@@ -18,11 +18,12 @@ import (
 // options tunes Pebble for small records that are rewritten often and end
 // soon. The memtable is small because the log that is kept for it, and what
 // has ended but not been written over, grows with it.
-func options(cfg Config, lock *pebble.Lock) *pebble.Options {
+func (e *Engine) options() *pebble.Options {
 	o := &pebble.Options{
-		FS:                          cfg.FS,
-		Lock:                        lock,
-		Logger:                      logger{cfg.Log},
+		FS:                          patient{e.room.disk, e.room},
+		Lock:                        e.lock,
+		Logger:                      logger{e.cfg.Log},
+		EventListener:               &pebble.EventListener{DataCorruption: e.broken.note},
 		FormatMajorVersion:          pebble.FormatValueSeparation,
 		CacheSize:                   32 << 20, // filled by use: a store at rest holds what it read
 		MemTableSize:                4 << 20,
@@ -35,12 +36,16 @@ func options(cfg Config, lock *pebble.Lock) *pebble.Options {
 	return o
 }
 
+func (cfg Config) disk() vfs.FS {
+	if cfg.FS == nil {
+		return vfs.Default
+	}
+	return cfg.FS
+}
+
 // lockDir makes the directory, if need be, and takes it for this process.
 func lockDir(cfg Config) (*pebble.Lock, error) {
-	disk := cfg.FS
-	if disk == nil {
-		disk = vfs.Default
-	}
+	disk := cfg.disk()
 	if err := makeDir(disk, cfg.Dir); err != nil {
 		return nil, fmt.Errorf("embedded: make the directory %s: %w", cfg.Dir, err)
 	}

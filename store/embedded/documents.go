@@ -68,16 +68,16 @@ func (d documents) Replace(ctx context.Context, doc store.Document, old uint64) 
 // change writes what decide makes of the stored value, nil for none, while it
 // holds the key.
 func (d documents) change(ctx context.Context, doc store.Document, decide func(value []byte, now time.Time) (store.Document, error)) error {
-	if err := d.e.enter(ctx); err != nil {
+	if err := d.e.enterWrite(ctx); err != nil {
 		return err
 	}
 	defer d.e.leave()
 	key := documentKey(doc.Kind, doc.ID)
-	release, err := d.e.flights.hold(ctx, key)
+	held, err := d.e.flights.hold(ctx, key)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer held.release()
 	now := d.e.cfg.Now()
 	if err := doc.Check(now); err != nil {
 		return err
@@ -93,5 +93,5 @@ func (d documents) change(ctx context.Context, doc store.Document, decide func(v
 	if err != nil {
 		return err
 	}
-	return d.e.set(key, encodeDocument(next))
+	return d.e.set(held, key, encodeDocument(next))
 }

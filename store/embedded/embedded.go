@@ -54,9 +54,6 @@ import (
 	"github.com/longcase/longcase/store"
 )
 
-// ErrCorrupt says that a record on disk is not what this version wrote.
-var ErrCorrupt = errors.New("embedded: corrupt record")
-
 const defaultMaxMarks = 4_000_000
 
 // Config is what an Engine needs.
@@ -67,21 +64,25 @@ type Config struct {
 	Now      func() time.Time // the store's clock; default time.Now
 	Log      *slog.Logger     // default slog.Default()
 	MaxMarks int              // live marks at most; default 4,000,000 (about 30 bytes each)
+	Spare    int64            // bytes of disk left to retiring and compaction: with less, writes are refused; default 64 MiB
 }
 
-// Engine is one open directory. It implements store.Engine.
+// Engine is one open directory. It implements store.Movable.
 type Engine struct {
 	cfg      Config
 	db       *pebble.DB
 	lock     *pebble.Lock
-	write    *pebble.WriteOptions
+	durably  *pebble.WriteOptions
+	room     *room
+	late     sync.WaitGroup // writes that go on without their callers
+	broken   damage
 	flights  flights
 	feed     feed
 	marks    markCount
 	watchers store.Watchers
 
-	retired  atomic.Int64 // the watermark, Unix seconds
-	retiring sync.Mutex   // one Retire at a time
+	retired  atomic.Int64           // the watermark, Unix seconds
+	readOnly atomic.Pointer[string] // why; nil: the store takes writes
 
 	door   sync.RWMutex  // calls under way hold it for reading
 	closed chan struct{} // closed by Close
@@ -91,7 +92,7 @@ type Engine struct {
 // store.ErrLocked. It reads the marks to count them, a second for four million.
 func Open(cfg Config) (*Engine, error) { return open(cfg, pebble.Sync) }
 
-func open(cfg Config, write *pebble.WriteOptions) (*Engine, error) {
+func open(cfg Config, durably *pebble.WriteOptions) (*Engine, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
@@ -100,18 +101,18 @@ func open(cfg Config, write *pebble.WriteOptions) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := pebble.Open(cfg.Dir, options(cfg, lock))
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("embedded: open %s: %w", cfg.Dir, err), lock.Close())
-	}
-	e := &Engine{cfg: cfg, db: db, lock: lock, write: write, closed: make(chan struct{})}
+	e := &Engine{cfg: cfg, lock: lock, durably: durably, closed: make(chan struct{})}
 	e.flights.init()
 	e.feed.epoch = rand.Text()
 	e.feed.pending = map[uint64]struct{}{}
 	e.marks.buckets = map[int64]int{}
-	if err := e.load(); err != nil {
-		return nil, errors.Join(fmt.Errorf("embedded: open %s: %w", cfg.Dir, err), e.Close())
+	if err := e.openDB(); err != nil {
+		return nil, errors.Join(err, lock.Close())
 	}
+	if err := e.load(); err != nil {
+		return nil, errors.Join(e.openError(err), e.Close())
+	}
+	e.room.open.Store(true)
 	return e, nil
 }
 
@@ -122,6 +123,12 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.MaxMarks < 0 {
 		errs = append(errs, fmt.Errorf("embedded: Config.MaxMarks is %d: give a positive number, or 0 for %d", cfg.MaxMarks, defaultMaxMarks))
+	}
+	if cfg.Spare < 0 {
+		errs = append(errs, fmt.Errorf("embedded: Config.Spare is %d: give a positive number of bytes, or 0 for %d", cfg.Spare, defaultSpare))
+	}
+	if cfg.Spare == 0 {
+		cfg.Spare = defaultSpare
 	}
 	if cfg.MaxMarks == 0 {
 		cfg.MaxMarks = defaultMaxMarks
@@ -145,7 +152,7 @@ func (e *Engine) load() error {
 	if err := e.checkFormat(); err != nil {
 		return err
 	}
-	if err := e.loadRetired(); err != nil {
+	if err := errors.Join(e.loadRetired(), e.loadReadOnly()); err != nil {
 		return err
 	}
 	if err := e.loadSequence(); err != nil {
@@ -170,9 +177,34 @@ func (e *Engine) Revocations() store.Revocations { return revocations{e} }
 func (e *Engine) Registry() store.Registry { return registry{e} }
 
 // Clock implements store.Engine: this host's clock is the store's.
-func (e *Engine) Clock(ctx context.Context) (time.Time, error) { return e.cfg.Now(), ctx.Err() }
+func (e *Engine) Clock(ctx context.Context) (time.Time, error) {
+	if err := e.enter(ctx); err != nil {
+		return time.Time{}, err
+	}
+	defer e.leave()
+	return e.cfg.Now(), nil
+}
 
-// Close implements store.Engine. Closing twice is once.
+// Ready reports why the store should not be given work although it answers:
+// store.ErrUnavailable while the disk is full or nearly so, ErrCorrupt once a
+// file was found damaged.
+func (e *Engine) Ready(ctx context.Context) error {
+	if err := e.enter(ctx); err != nil {
+		return err
+	}
+	defer e.leave()
+	if err := e.broken.found(); err != nil {
+		return err
+	}
+	if e.room.isFull() {
+		return e.room.errFull()
+	}
+	return e.room.look()
+}
+
+// Close implements store.Engine. Closing twice is once. While the disk is full
+// it leaves the store as a crash would, and the directory locked until the
+// process ends: nothing that was acknowledged is lost.
 func (e *Engine) Close() error {
 	e.door.Lock()
 	defer e.door.Unlock()
@@ -180,6 +212,9 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	close(e.closed)
+	if !e.drained() {
+		return fmt.Errorf("embedded: close %s: %w", e.cfg.Dir, e.room.errFull())
+	}
 	return errors.Join(e.db.Close(), e.lock.Close())
 }
 
@@ -228,7 +263,7 @@ func (e *Engine) get(key []byte) ([]byte, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("embedded: read %s: %w", keyName(key), err)
+		return nil, e.readError(keyName(key), err)
 	}
 	own := append([]byte{}, value...)
 	return own, closer.Close()
@@ -241,13 +276,4 @@ func (e *Engine) read(ctx context.Context, key []byte) ([]byte, error) {
 		return nil, err
 	}
 	return value, e.flights.settle(ctx, key)
-}
-
-// set returns when the record is durable. A disk that fails ends the process
-// (see logger.Fatalf), so the outcome is never unknown.
-func (e *Engine) set(key, value []byte) error {
-	if err := e.db.Set(key, value, e.write); err != nil {
-		return fmt.Errorf("embedded: write %s: %w: %w", keyName(key), store.ErrUnknown, err)
-	}
-	return nil
 }

@@ -63,6 +63,9 @@ func newSession(now time.Time, life time.Duration) store.Session {
 	return store.Session{ID: store.NewID(now, end), End: end, Generation: 1, Client: "web", Subject: "alice", Data: []byte("data")}
 }
 
+// free is a flight that holds nothing.
+func free() *flight { return &flight{free: func() {}} }
+
 func TestAWrongConfigIsRefusedWhole(t *testing.T) {
 	_, err := Open(Config{MaxMarks: -1})
 	if err == nil || !strings.Contains(err.Error(), "Dir") || !strings.Contains(err.Error(), "MaxMarks") {
@@ -151,8 +154,8 @@ func TestACorruptRecordIsNamedAndNothingElseIsLost(t *testing.T) {
 	good, bad, newer := newSession(time.Now(), time.Hour), newSession(time.Now(), time.Hour), newSession(time.Now(), time.Hour)
 	reopen(t, Config{Dir: "store", FS: vfs.NewMem(), Log: quiet()}, func(e *Engine) {
 		must(t, e.Sessions().Create(ctx, good))
-		must(t, e.set(idKey(kindSession, bad.ID), []byte{recordVersion, 0xff}))
-		must(t, e.set(idKey(kindSession, newer.ID), append([]byte{recordVersion + 1}, encodeSession(newer)[1:]...)))
+		must(t, e.set(free(), idKey(kindSession, bad.ID), []byte{recordVersion, 0xff}))
+		must(t, e.set(free(), idKey(kindSession, newer.ID), append([]byte{recordVersion + 1}, encodeSession(newer)[1:]...)))
 		for _, id := range []store.ID{bad.ID, newer.ID} {
 			_, err := e.Sessions().Load(ctx, id)
 			if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "session "+id.String()) {
@@ -170,8 +173,8 @@ func TestACorruptRecordIsNamedAndNothingElseIsLost(t *testing.T) {
 
 func TestAStoreOfANewerFormatIsRefused(t *testing.T) {
 	cfg := Config{Dir: "store", FS: vfs.NewMem(), Log: quiet()}
-	reopen(t, cfg, func(e *Engine) { must(t, e.set(metaKey("format"), []byte{recordVersion + 1})) })
-	if _, err := Open(cfg); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "version 2") {
+	reopen(t, cfg, func(e *Engine) { must(t, e.set(free(), metaKey("format"), []byte{recordVersion + 1})) })
+	if _, err := Open(cfg); !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), "format 2, this program knows 1") {
 		t.Errorf("Open = %v, want the format named", err)
 	}
 }

@@ -30,8 +30,27 @@ func (f *flights) shard(key []byte) *shard {
 	return &f.shards[maphash.Bytes(f.seed, key)%uint64(len(f.shards))]
 }
 
+// flight is one key that is held.
+type flight struct {
+	free   func() // lets go
+	handed bool   // to a write that goes on without its caller
+}
+
+// release lets go, unless a write has yet to end.
+func (f *flight) release() {
+	if !f.handed {
+		f.free()
+	}
+}
+
+// then has f do more once it lets go.
+func (f *flight) then(more func()) {
+	free := f.free
+	f.free = func() { free(); more() }
+}
+
 // hold waits until no one holds key and holds it. The caller calls release.
-func (f *flights) hold(ctx context.Context, key []byte) (release func(), err error) {
+func (f *flights) hold(ctx context.Context, key []byte) (*flight, error) {
 	s := f.shard(key)
 	for {
 		s.mu.Lock()
@@ -40,7 +59,7 @@ func (f *flights) hold(ctx context.Context, key []byte) (release func(), err err
 			done = make(chan struct{})
 			s.held[string(key)] = done
 			s.mu.Unlock()
-			return func() { s.release(key, done) }, nil
+			return &flight{free: func() { s.release(key, done) }}, nil
 		}
 		s.mu.Unlock()
 		if err := wait(ctx, done); err != nil {

@@ -14,19 +14,23 @@ import (
 type marks struct{ e *Engine }
 
 func (m marks) First(ctx context.Context, mark store.Mark) (bool, error) {
-	if err := m.e.enter(ctx); err != nil {
+	if err := m.e.enterWrite(ctx); err != nil {
 		return false, err
 	}
 	defer m.e.leave()
-	id := mark.ID()
+	return m.first(ctx, mark.ID(), mark.Check)
+}
+
+// first marks id if check, asked for the instant that decides, lets it.
+func (m marks) first(ctx context.Context, id store.ID, check func(now time.Time) error) (bool, error) {
 	key := idKey(kindMark, id)
-	release, err := m.e.flights.hold(ctx, key)
+	held, err := m.e.flights.hold(ctx, key)
 	if err != nil {
 		return false, err
 	}
-	defer release()
+	defer held.release()
 	now := m.e.cfg.Now()
-	if err := mark.Check(now); err != nil {
+	if err := check(now); err != nil {
 		return false, err
 	}
 	if err := m.e.checkBucket(id); err != nil {
@@ -39,7 +43,7 @@ func (m marks) First(ctx context.Context, mark store.Mark) (bool, error) {
 	if !m.e.marks.take(id.Bucket().Unix(), now, m.e.cfg.MaxMarks) {
 		return false, fmt.Errorf("%d marks: %w", m.e.cfg.MaxMarks, store.ErrFull)
 	}
-	return true, m.e.set(key, encodeMark())
+	return true, m.e.set(held, key, encodeMark())
 }
 
 // markCount counts the marks of each bucket, so that there is a bound.

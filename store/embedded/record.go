@@ -152,6 +152,16 @@ func decodeDocument(key, value []byte) (store.Document, error) {
 
 func encodeMark() []byte { return newWriter(1).b }
 
+func decodeMark(key, value []byte) (id store.ID, err error) {
+	r := newReader(value)
+	if len(key) != 1+idBytes {
+		r.fail("the key has %d bytes", len(key))
+	} else {
+		id = store.ID(key[1:])
+	}
+	return id, r.end(key)
+}
+
 func encodeRevocation(v store.Revocation) []byte {
 	w := newWriter(32 + len(v.Value))
 	w.text(string(v.Kind))

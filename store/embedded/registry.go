@@ -36,24 +36,27 @@ func (r registry) Put(ctx context.Context, key string, value []byte, old uint64)
 	if err := next.Check(); err != nil {
 		return err
 	}
-	if err := r.e.enter(ctx); err != nil {
+	if err := r.e.enterWrite(ctx); err != nil {
 		return err
 	}
 	defer r.e.leave()
-	if err := r.swap(ctx, next); err != nil {
-		return err
-	}
-	r.e.watchers.Changed(key)
-	return nil
+	return r.change(ctx, next, func(found store.Entry) (bool, error) {
+		if found.Version != old {
+			return false, fmt.Errorf("entry %q is at version %d, not %d: %w", key, found.Version, old, store.ErrConflict)
+		}
+		return true, nil
+	})
 }
 
-func (r registry) swap(ctx context.Context, next store.Entry) error {
+// change writes next if decide says so of the stored entry, while it holds the
+// key.
+func (r registry) change(ctx context.Context, next store.Entry, decide func(found store.Entry) (bool, error)) error {
 	key := registryKey(next.Key)
-	release, err := r.e.flights.hold(ctx, key)
+	held, err := r.e.flights.hold(ctx, key)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer held.release()
 	stored, err := r.e.get(key)
 	if err != nil {
 		return err
@@ -62,10 +65,11 @@ func (r registry) swap(ctx context.Context, next store.Entry) error {
 	if err != nil {
 		return err
 	}
-	if found.Version != next.Version-1 {
-		return fmt.Errorf("entry %q is at version %d, not %d: %w", next.Key, found.Version, next.Version-1, store.ErrConflict)
+	if write, err := decide(found); err != nil || !write {
+		return err
 	}
-	return r.e.set(key, encodeEntry(next))
+	held.then(func() { r.e.watchers.Changed(next.Key) })
+	return r.e.set(held, key, encodeEntry(next))
 }
 
 func (r registry) List(ctx context.Context, prefix string) (all []store.Entry, err error) {

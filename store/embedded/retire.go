@@ -20,22 +20,39 @@ func (e *Engine) Retire(ctx context.Context, before time.Time) (int, error) {
 		return 0, err
 	}
 	defer e.leave()
-	e.retiring.Lock()
-	defer e.retiring.Unlock()
+	held, err := e.flights.hold(ctx, metaKey("retired")) // one Retire at a time
+	if err != nil {
+		return 0, err
+	}
+	defer held.release()
 	if now := e.cfg.Now(); before.After(now) {
 		before = now
 	}
 	mark := max(before.Unix(), e.retired.Load())
 	e.retired.Store(mark)
-	batch := e.db.NewBatch()
-	dropped, err := e.dropEnded(ctx, batch, mark)
-	if err == nil && dropped > 0 {
-		err = e.commitRetired(batch, mark)
-	}
-	if err := errors.Join(err, batch.Close()); err != nil {
+	dropped, err := e.drop(ctx, held, mark)
+	if err != nil {
 		return 0, fmt.Errorf("embedded: retire what ended before %s: %w", time.Unix(mark, 0).UTC().Format(time.RFC3339), err)
 	}
 	return dropped, nil
+}
+
+// drop deletes what ended at mark or before and writes the watermark, at once.
+func (e *Engine) drop(ctx context.Context, held *flight, mark int64) (int, error) {
+	batch := e.db.NewBatch()
+	dropped, err := e.dropEnded(ctx, batch, mark)
+	if err != nil || dropped == 0 {
+		return 0, errors.Join(err, batch.Close())
+	}
+	w := newWriter(16)
+	w.number(uint64(mark))
+	if err := batch.Set(metaKey("retired"), w.b, nil); err != nil {
+		return 0, errors.Join(err, batch.Close())
+	}
+	e.marks.drop(mark)
+	return dropped, e.write(held, "the watermark", func() error {
+		return errors.Join(batch.Commit(e.durably), batch.Close())
+	})
 }
 
 // dropEnded puts the range deletions into batch and counts the buckets that
@@ -57,19 +74,6 @@ func (e *Engine) dropEnded(ctx context.Context, batch *pebble.Batch, mark int64)
 	return dropped, nil
 }
 
-func (e *Engine) commitRetired(batch *pebble.Batch, mark int64) error {
-	w := newWriter(16)
-	w.number(uint64(mark))
-	if err := batch.Set(metaKey("retired"), w.b, nil); err != nil {
-		return err
-	}
-	if err := batch.Commit(e.write); err != nil {
-		return err
-	}
-	e.marks.drop(mark)
-	return nil
-}
-
 // countBuckets leaps from bucket to bucket.
 func (e *Engine) countBuckets(ctx context.Context, k kind, mark int64) (n int, err error) {
 	err = e.scan(ctx, []byte{byte(k)}, bucketKey(k, mark+1), func(it *pebble.Iterator) (bool, error) {
@@ -88,7 +92,7 @@ var errLeapt = errors.New("leapt")
 func (e *Engine) scan(ctx context.Context, first, end []byte, visit func(*pebble.Iterator) (bool, error)) error {
 	it, err := e.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: first, UpperBound: end})
 	if err != nil {
-		return fmt.Errorf("embedded: read from %s: %w", keyName(first), err)
+		return e.readError("from "+keyName(first), err)
 	}
 	more := it.First()
 	for more && err == nil {
@@ -101,7 +105,10 @@ func (e *Engine) scan(ctx context.Context, first, end []byte, visit func(*pebble
 			more = it.Next()
 		}
 	}
-	return errors.Join(err, it.Close())
+	if closing := it.Close(); closing != nil {
+		err = errors.Join(err, e.readError("from "+keyName(first), closing))
+	}
+	return err
 }
 
 // bucketEnd is behind every record of k.
@@ -127,9 +134,10 @@ func (e *Engine) checkFormat() error {
 		return err
 	}
 	if value == nil {
-		return e.set(key, newWriter(1).b)
+		return e.set(&flight{free: func() {}}, key, newWriter(1).b)
+	}
+	if len(value) > 0 && value[0] != recordVersion {
+		return fmt.Errorf("its records have format %d, this program knows %d: start the version that wrote them: %w", value[0], recordVersion, store.ErrSchema)
 	}
 	return newReader(value).end(key)
 }
-
-var _ store.Engine = (*Engine)(nil)

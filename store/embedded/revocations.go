@@ -2,10 +2,12 @@ package embedded
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -19,6 +21,7 @@ type revocations struct{ e *Engine }
 // one twice but never misses one that was slower than its neighbours.
 type feed struct {
 	epoch string
+	known map[[sha256.Size]byte]bool // of revocations, for imports; who holds the key "revocations" may use it
 
 	mu      sync.Mutex
 	last    uint64
@@ -65,11 +68,14 @@ func (f *feed) number(c store.Cursor) uint64 {
 }
 
 func (r revocations) Add(ctx context.Context, one store.Revocation) error {
-	if err := r.e.enter(ctx); err != nil {
+	if err := r.e.enterWrite(ctx); err != nil {
 		return err
 	}
 	defer r.e.leave()
-	now := r.e.cfg.Now()
+	return r.add(one, r.e.cfg.Now())
+}
+
+func (r revocations) add(one store.Revocation, now time.Time) error {
 	if err := one.Check(now); err != nil {
 		return err
 	}
@@ -78,8 +84,9 @@ func (r revocations) Add(ctx context.Context, one store.Revocation) error {
 		return fmt.Errorf("revocation of %s %s: the bucket was retired (was the clock set back?): %w", one.Kind, one.Value, store.ErrEnded)
 	}
 	n := r.e.feed.begin()
-	defer r.e.feed.done(n)
-	return r.e.set(revocationKey(bucket, n), encodeRevocation(one))
+	pending := &flight{free: func() { r.e.feed.done(n) }}
+	defer pending.release()
+	return r.e.set(pending, revocationKey(bucket, n), encodeRevocation(one))
 }
 
 func (r revocations) Since(ctx context.Context, c store.Cursor) ([]store.Revocation, store.Cursor, error) {

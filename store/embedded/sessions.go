@@ -73,16 +73,16 @@ func (s sessions) Replace(ctx context.Context, one store.Session, old store.Gene
 // change writes what decide makes of the stored value, nil for none, while it
 // holds the key.
 func (s sessions) change(ctx context.Context, one store.Session, decide func(value []byte, now time.Time) (store.Session, error)) error {
-	if err := s.e.enter(ctx); err != nil {
+	if err := s.e.enterWrite(ctx); err != nil {
 		return err
 	}
 	defer s.e.leave()
 	key := idKey(kindSession, one.ID)
-	release, err := s.e.flights.hold(ctx, key)
+	held, err := s.e.flights.hold(ctx, key)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer held.release()
 	now := s.e.cfg.Now()
 	if err := one.Check(now); err != nil {
 		return err
@@ -98,20 +98,20 @@ func (s sessions) change(ctx context.Context, one store.Session, decide func(val
 	if err != nil {
 		return err
 	}
-	return s.e.set(key, encodeSession(next))
+	return s.e.set(held, key, encodeSession(next))
 }
 
 func (s sessions) Revoke(ctx context.Context, id store.ID) error {
-	if err := s.e.enter(ctx); err != nil {
+	if err := s.e.enterWrite(ctx); err != nil {
 		return err
 	}
 	defer s.e.leave()
 	key := idKey(kindSession, id)
-	release, err := s.e.flights.hold(ctx, key)
+	held, err := s.e.flights.hold(ctx, key)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer held.release()
 	value, err := s.e.get(key)
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (s sessions) Revoke(ctx context.Context, id store.ID) error {
 		return err
 	}
 	found.Ended = true
-	return s.e.set(key, encodeSession(found))
+	return s.e.set(held, key, encodeSession(found))
 }
 
 func (s sessions) List(ctx context.Context, after store.ID, limit int) (all []store.Session, err error) {

@@ -10,7 +10,7 @@ import (
 )
 
 func TestEmbeddedKeepsTheContract(t *testing.T) {
-	storetest.Run(t, storetest.Traits{}, func(tb testing.TB, cfg storetest.Config) store.Engine {
+	storetest.Run(t, storetest.Traits{OwnClock: true}, func(tb testing.TB, cfg storetest.Config) store.Engine {
 		e, err := Open(Config{Dir: "store", FS: vfs.NewMem(), Now: cfg.Now, MaxMarks: cfg.MaxMarks})
 		if err != nil {
 			tb.Fatal(err)

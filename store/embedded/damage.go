@@ -1,0 +1,79 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/longcase/longcase/store"
+)
+
+// ErrCorrupt says that a record or a file on disk is not what was written. The
+// text names it.
+var ErrCorrupt = errors.New("embedded: corrupt")
+
+const remedy = "restore the newest backup of the directory, then revoke the sessions from before it (longcase session revoke --before), and look at the disk"
+
+// damage remembers the first damaged file that Pebble came upon.
+type damage struct {
+	mu    sync.Mutex
+	first error
+}
+
+func (d *damage) note(info pebble.DataCorruptionInfo) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.first == nil {
+		d.first = fmt.Errorf("%w: file %s: %w; %s", ErrCorrupt, info.Path, info.Details, remedy)
+	}
+}
+
+func (d *damage) found() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.first
+}
+
+// readError says what could not be read, and which file is to blame if one is.
+func (e *Engine) readError(what string, err error) error {
+	found := e.broken.found()
+	switch {
+	case pebble.IsCorruptionError(err) && found != nil:
+		return fmt.Errorf("embedded: read %s: %w", what, found)
+	case pebble.IsCorruptionError(err):
+		return fmt.Errorf("embedded: read %s: %w: %w; %s", what, ErrCorrupt, err, remedy)
+	default:
+		return fmt.Errorf("embedded: read %s: %w", what, err)
+	}
+}
+
+// openDB opens Pebble, which answers to damage by panicking in places.
+func (e *Engine) openDB() (err error) {
+	e.room = newRoom(e.cfg, e.cfg.disk())
+	defer func() {
+		if what := recover(); what != nil {
+			err = e.openError(fmt.Errorf("%w: %v", ErrCorrupt, what))
+		}
+	}()
+	e.db, err = pebble.Open(e.cfg.Dir, e.options())
+	if err != nil {
+		return e.openError(err)
+	}
+	return nil
+}
+
+// openError says why the directory can not be opened and what to do.
+func (e *Engine) openError(err error) error {
+	switch {
+	case lacksRoom(err):
+		return fmt.Errorf("embedded: open %s: the disk is full; free some: %w: %w", e.cfg.Dir, store.ErrUnavailable, err)
+	case errors.Is(err, ErrCorrupt):
+		return fmt.Errorf("embedded: open %s: %w", e.cfg.Dir, err)
+	case pebble.IsCorruptionError(err):
+		return fmt.Errorf("embedded: open %s: %w: %w; %s", e.cfg.Dir, ErrCorrupt, err, remedy)
+	default:
+		return fmt.Errorf("embedded: open %s: %w", e.cfg.Dir, err)
+	}
+}

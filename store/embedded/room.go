@@ -1,0 +1,210 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/longcase/longcase/store"
+)
+
+const (
+	defaultSpare = 64 << 20
+	lookEach     = 64 // writes: so many of the largest are 4 MiB
+	tryEach      = 100 * time.Millisecond
+)
+
+// room watches how much of the disk is left.
+//
+// With less than spare, new writes are refused before they begin, while
+// retiring and compaction go on: what is left is theirs, and they give it back.
+// Where the disk is full nevertheless, because others filled it, what Pebble
+// writes waits until there is room: Pebble would have to end the process
+// otherwise. Calls do not wait with it.
+type room struct {
+	dir   string
+	spare uint64
+	disk  vfs.FS
+	log   *slog.Logger
+
+	open   atomic.Bool   // only an open store waits, Open fails
+	stop   chan struct{} // closed: what waits fails
+	writes atomic.Uint32
+	low    atomic.Bool
+
+	mu      sync.Mutex
+	waiting int
+	full    chan struct{} // closed while something waits
+}
+
+func newRoom(cfg Config, disk vfs.FS) *room {
+	return &room{
+		dir: cfg.Dir, spare: uint64(cfg.Spare), disk: disk, log: cfg.Log,
+		stop: make(chan struct{}), full: make(chan struct{}),
+	}
+}
+
+// check refuses a write that should not begin. It looks at the disk now and
+// then, and each time while there is too little.
+func (r *room) check() error {
+	if r.isFull() {
+		return r.errFull()
+	}
+	if !r.low.Load() && r.writes.Add(1)%lookEach != 1 {
+		return nil
+	}
+	return r.look()
+}
+
+// look asks the disk.
+func (r *room) look() error {
+	usage, err := r.disk.GetDiskUsage(r.dir)
+	low := err == nil && usage.AvailBytes < r.spare
+	if r.low.Swap(low) != low {
+		if low {
+			r.log.Error("the store takes no writes: the disk is nearly full", "dir", r.dir, "left", usage.AvailBytes, "spare", r.spare)
+		} else {
+			r.log.Info("the store takes writes again", "dir", r.dir)
+		}
+	}
+	if !low {
+		return nil
+	}
+	return fmt.Errorf("embedded: %d KiB are left on the disk of %s, less than the %d KiB that retiring may need; free some, and writes go on by themselves: %w",
+		usage.AvailBytes>>10, r.dir, r.spare>>10, store.ErrUnavailable)
+}
+
+func (r *room) errFull() error {
+	return fmt.Errorf("embedded: the disk of %s is full; free some, and writes go on by themselves: %w", r.dir, store.ErrUnavailable)
+}
+
+// filled is closed while the disk is full.
+func (r *room) filled() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.full
+}
+
+func (r *room) isFull() bool {
+	select {
+	case <-r.filled():
+		return true
+	default:
+		return false
+	}
+}
+
+// begin and end stand around a wait for room.
+func (r *room) begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiting++; r.waiting == 1 {
+		r.log.Error("the disk is full: writes wait until there is room", "dir", r.dir)
+		close(r.full)
+	}
+}
+
+func (r *room) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiting--; r.waiting == 0 {
+		r.log.Info("the disk has room again: writes go on", "dir", r.dir)
+		r.full = make(chan struct{})
+	}
+}
+
+// try calls do until it does not lack room.
+func (r *room) try(do func() error) error {
+	err := do()
+	if !lacksRoom(err) || !r.open.Load() {
+		return err
+	}
+	r.begin()
+	defer r.end()
+	tick := time.NewTicker(tryEach)
+	defer tick.Stop()
+	for lacksRoom(err) {
+		select {
+		case <-tick.C:
+			err = do()
+		case <-r.stop:
+			return err
+		}
+	}
+	return err
+}
+
+func lacksRoom(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// patient is a disk whose writes wait for room. A sync that fails for want of it
+// is not tried again: what it should have written may be gone by then.
+type patient struct {
+	vfs.FS
+	room *room
+}
+
+type patientFile struct {
+	vfs.File
+	room *room
+}
+
+func (p patient) file(do func() (vfs.File, error)) (f vfs.File, err error) {
+	err = p.room.try(func() error { f, err = do(); return err })
+	if err != nil {
+		return nil, err
+	}
+	return patientFile{f, p.room}, nil
+}
+
+func (p patient) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return p.file(func() (vfs.File, error) { return p.FS.Create(name, c) })
+}
+
+func (p patient) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	return p.file(func() (vfs.File, error) { return p.FS.OpenReadWrite(name, c, o...) })
+}
+
+func (p patient) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return p.file(func() (vfs.File, error) { return p.FS.ReuseForWrite(old, name, c) })
+}
+
+func (p patient) Link(old, name string) error {
+	return p.room.try(func() error { return p.FS.Link(old, name) })
+}
+
+func (p patient) Rename(old, name string) error {
+	return p.room.try(func() error { return p.FS.Rename(old, name) })
+}
+
+func (p patient) MkdirAll(dir string, perm os.FileMode) error {
+	return p.room.try(func() error { return p.FS.MkdirAll(dir, perm) })
+}
+
+func (p patient) Unwrap() vfs.FS { return p.FS }
+
+func (f patientFile) Write(b []byte) (n int, err error) {
+	err = f.room.try(func() error {
+		m, err := f.File.Write(b[n:])
+		n += m
+		return err
+	})
+	return n, err
+}
+
+func (f patientFile) WriteAt(b []byte, at int64) (n int, err error) {
+	err = f.room.try(func() error {
+		m, err := f.File.WriteAt(b[n:], at+int64(n))
+		n += m
+		return err
+	})
+	return n, err
+}
