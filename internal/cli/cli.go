@@ -159,7 +159,7 @@ func newRoot(env *Env) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &misuse{err, cmd.UseLine()} })
 	root.AddCommand(
 		serveCommand(env), configCommand(env), tokenCommand(env), execCommand(env), credentialCommand(env), clientCommand(env), sessionCommand(env),
-		keysCommand(env), storeCommand(env), userCommand(env), planCommand(env), versionCommand(env),
+		keysCommand(env), storeCommand(env), userCommand(env), planCommand(env), doctorCommand(env), versionCommand(env),
 	)
 	asGroup(root)
 	return root

@@ -56,8 +56,7 @@ func dial(ctx context.Context, cfg cassandra.Config) (*gocql.Session, error) {
 	}
 }
 
-// explained is why no session came to be. The driver's error holds no password;
-// it is shown without the user's name as well.
+// explained is why no session came to be. The driver's error holds no password.
 func explained(err error, cfg cassandra.Config) error {
 	if err == nil {
 		return nil
@@ -71,9 +70,9 @@ func explained(err error, cfg cassandra.Config) error {
 		}
 		return fmt.Errorf("%w: %s (%s)", ErrRefused, at, who)
 	}
-	var dns *net.DNSError
-	if errors.As(err, &dns) {
-		text = dns.Error()
+	var network *net.OpError
+	if errors.As(err, &network) {
+		text = network.Error()
 	}
 	return fmt.Errorf("%w: %s: %s", ErrUnreachable, at, text)
 }
