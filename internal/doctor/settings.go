@@ -31,9 +31,9 @@ func (j *judge) compaction(t *survey.Table) {
 	want := j.wants(t)
 	why := "files merge only when several of like size have gathered, so rows that ended stay on disk in the large ones long after their time"
 	if j.layout == Longcase {
-		fit = []string{want}
-		if want == unified {
-			fit = append(fit, leveled)
+		fit = []string{unified, leveled}
+		if want == windowed {
+			fit = []string{windowed}
 		}
 		why = "ended rows leave as whole files, or by merging often, only under the strategy the table was made with"
 	}

@@ -60,7 +60,7 @@ func figure(n float64) string {
 		return "0"
 	case n < 10:
 		return fmt.Sprintf("%.2g", n)
-	case n < 1000:
+	case n < 999.5:
 		return fmt.Sprintf("%.0f", n)
 	}
 	unit := math.Pow(10, math.Floor(math.Log10(n))-2)
