@@ -101,7 +101,7 @@ func sessionRevokeCommand(o *office) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&r.Client, "client", "", "all of a `client`")
 	f.StringVar(&r.Subject, "subject", "", "all of a `subject`")
-	f.StringVar(&before, "before", "", "what began before this `time` (2026-11-22T10:00:00Z); alone: whoever it belongs to")
+	f.StringVar(&before, "before", "", "what began before this `time` (2026-11-22T10:00:00Z); alone: whoever it belongs to, sign-ins included: after a backup was restored")
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
