@@ -48,15 +48,23 @@ func (c *storeCopy) run(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
-	longest, err := farthest(ctx, source, c.env.Now())
-	if err != nil {
-		return kept(errors.Join(fmt.Errorf("%s: %w", c.from, err), source.Close()))
-	}
-	target, err := openStore(ctx, c.env, c.to, longest)
+	target, err := c.openTarget(ctx, source)
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}
 	return c.told(errors.Join(c.copy(ctx, source, target), target.Close(), source.Close()))
+}
+
+// openTarget opens the target for all that the source holds.
+func (c *storeCopy) openTarget(ctx context.Context, source store.Movable) (store.Movable, error) {
+	var longest time.Duration
+	if c.to.Engine == config.Postgres {
+		var err error
+		if longest, err = farthest(ctx, source, c.env.Now()); err != nil {
+			return nil, kept(fmt.Errorf("%s: %w", c.from, err))
+		}
+	}
+	return openStore(ctx, c.env, c.to, longest)
 }
 
 // parse refuses what is wrong before anything is opened.
@@ -87,8 +95,8 @@ func sameDir(a, b string) bool {
 	return real(a) == real(b)
 }
 
-// farthest is how far ahead the latest end in s lies: PostgreSQL wants to know
-// before the first record comes.
+// farthest is how far ahead the latest end in s lies: PostgreSQL makes its
+// partitions by it.
 func farthest(ctx context.Context, s store.Movable, now time.Time) (time.Duration, error) {
 	last := now
 	err := s.Export(ctx, "", func(r store.Record, _ store.Place) error {
