@@ -76,7 +76,7 @@ func (c *storeCopy) parse(from, to string) (err error) {
 		return err
 	}
 	if c.from.String() == c.to.String() || !c.from.Database() && !c.to.Database() && sameDir(c.from.Dir, c.to.Dir) {
-		return no(fmt.Errorf("%w: %s", move.ErrSame, c.to))
+		return no(fmt.Errorf("%s and %s are the same store", c.from, c.to))
 	}
 	return isThere(c.from)
 }
@@ -142,7 +142,7 @@ func (c *storeCopy) copy(ctx context.Context, source, target store.Movable) erro
 
 // told gives what went wrong its exit code, and says how to go on.
 func (c *storeCopy) told(err error) error {
-	for _, refusal := range []error{move.ErrSame, move.ErrNotEmpty, move.ErrForeign, move.ErrStale, move.ErrReadOnly, move.ErrDiffers} {
+	for _, refusal := range []error{move.ErrEmpty, move.ErrNotEmpty, move.ErrForeign, move.ErrStale, move.ErrReadOnly, move.ErrDiffers} {
 		if errors.Is(err, refusal) {
 			return no(err)
 		}

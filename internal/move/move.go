@@ -14,7 +14,7 @@ import (
 // The answers that are no. Nothing was copied, and nothing was changed but where
 // the error says so.
 var (
-	ErrSame     = errors.New("source and target are the same store")
+	ErrEmpty    = errors.New("the source is empty")
 	ErrNotEmpty = errors.New("the target is not empty")
 	ErrForeign  = errors.New("the target is a half-finished copy of another store")
 	ErrStale    = errors.New("the source took writes since this copy of it began")
@@ -176,21 +176,18 @@ func (m *mover) open(ctx context.Context) error {
 		m.resumed = true
 		return m.same(ctx)
 	}
-	if err := m.empty(ctx); err != nil {
+	if err := m.begins(ctx); err != nil {
 		return err
 	}
 	m.page = page{ID: rand.Text(), From: m.From, Began: m.Now().UTC().Truncate(time.Second)}
-	if err := m.save(ctx); err != nil {
-		return err
-	}
-	return m.different(ctx)
+	return m.save(ctx)
 }
 
 // same refuses the page of another copy than one of this source, and of this
 // source before it took writes.
 func (m *mover) same(ctx context.Context) error {
 	if !m.page.Frozen {
-		return m.different(ctx) // the earlier run got no further than its page
+		return nil // the earlier run got no further than its page
 	}
 	reason, err := m.Source.ReadOnly(ctx)
 	switch {
@@ -207,42 +204,39 @@ func (m *mover) same(ctx context.Context) error {
 	}
 }
 
-// errFound ends a look at what a store holds.
+// begins refuses a target that holds anything, and a source that holds nothing:
+// somebody misspelt its name, and opening it made it.
+func (m *mover) begins(ctx context.Context) error {
+	switch what, err := first(ctx, m.Target); {
+	case err != nil:
+		return fmt.Errorf("%s: %w", m.To, err)
+	case what != "":
+		return fmt.Errorf("%w: %s holds %s, and no copy that could go on", ErrNotEmpty, m.To, what)
+	}
+	switch what, err := first(ctx, m.Source); {
+	case err != nil:
+		return fmt.Errorf("%s: %w", m.From, err)
+	case what == "":
+		return fmt.Errorf("%w: is %s the right name? every store that was served holds keys", ErrEmpty, m.From)
+	}
+	return nil
+}
+
 var errFound = errors.New("move: found one")
 
-// empty refuses a target that holds anything.
-func (m *mover) empty(ctx context.Context) error {
-	var what string
-	err := m.Target.Export(ctx, "", func(r store.Record, _ store.Place) error {
+// first names a record of s; empty: there is none.
+func first(ctx context.Context, s store.Movable) (what string, err error) {
+	err = s.Export(ctx, "", func(r store.Record, _ store.Place) error {
 		if isPage(r) { // removed
 			return nil
 		}
 		what = name(r)
 		return errFound
 	})
-	switch {
-	case errors.Is(err, errFound):
-		return fmt.Errorf("%w: %s holds %s, and no copy that could go on", ErrNotEmpty, m.To, what)
-	case err != nil:
-		return fmt.Errorf("%s: %w", m.To, err)
+	if errors.Is(err, errFound) {
+		err = nil
 	}
-	return nil
-}
-
-// different refuses a target that is the source under another name: the page
-// just written there can be read here.
-func (m *mover) different(ctx context.Context) error {
-	e, err := m.Source.Registry().Get(ctx, Key)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%s: %w", m.From, err)
-	case e.Value == nil || !strings.Contains(string(e.Value), m.page.ID):
-		return nil
-	}
-	if err := m.forget(ctx); err != nil {
-		return err
-	}
-	return fmt.Errorf("%w: %s and %s", ErrSame, m.From, m.To)
+	return what, err
 }
 
 // freeze sets the source read only, by this copy's name; an older reason stays

@@ -70,14 +70,7 @@ func (m *mover) save(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return m.put(ctx, value)
-}
-
-func (m *mover) forget(ctx context.Context) error { return m.put(ctx, nil) }
-
-func (m *mover) put(ctx context.Context, value []byte) error {
-	err := m.patiently(ctx, func() error { return m.putOnce(ctx, value) })
-	if err != nil {
+	if err := m.patiently(ctx, func() error { return m.putOnce(ctx, value) }); err != nil {
 		return fmt.Errorf("%s: write down the place: %w", m.To, err)
 	}
 	m.version++
