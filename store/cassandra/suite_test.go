@@ -1,0 +1,111 @@
+package cassandra
+
+import (
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/longcase/longcase/internal/servertest"
+	"github.com/longcase/longcase/store"
+	"github.com/longcase/longcase/store/storetest"
+)
+
+// testPace is short: the suite sets stores read only again and again.
+func testPace() pace {
+	return pace{poll: 50 * time.Millisecond, stale: 300 * time.Millisecond, settle: 700 * time.Millisecond, watch: 50 * time.Millisecond}
+}
+
+// house is a cluster whose tests share one keyspace, each in a space of its own.
+type house struct {
+	*servertest.Cassandra
+	cfg    Config
+	link   link
+	spaces atomic.Int64
+}
+
+func newHouse(t *testing.T, c *servertest.Cassandra) *house {
+	h := &house{Cassandra: c, cfg: Config{Hosts: c.Hosts, Keyspace: "longcase", Log: slog.New(slog.DiscardHandler)}}
+	e, err := Open(t.Context(), h.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	h.link = e.link
+	return h
+}
+
+// open begins an engine in a space of its own.
+func (h *house) open(tb testing.TB, now func() time.Time) *Engine {
+	return h.openIn(tb, now, fmt.Appendf(nil, "%06x", h.spaces.Add(1)))
+}
+
+func (h *house) openIn(tb testing.TB, now func() time.Time, space []byte) *Engine {
+	tb.Helper()
+	cfg, err := h.cfg.withDefaults()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if now != nil {
+		cfg.Now = now
+	}
+	e, err := newEngine(tb.Context(), cfg, h.link, testPace(), space)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { e.Close() })
+	return e
+}
+
+func (h *house) suite(t *testing.T) {
+	if os.Getenv("LONGCASE_LONG") != "1" {
+		defer flag.Set("rapid.checks", flag.Lookup("rapid.checks").Value.String())
+		flag.Set("rapid.checks", "10") // every step of the model lists the whole table
+	}
+	storetest.Run(t, h.traits(), func(tb testing.TB, cfg storetest.Config) store.Engine { return h.open(tb, cfg.Now) })
+}
+
+func (h *house) traits() storetest.Traits {
+	return storetest.Traits{
+		Uncounted: true,
+		Again: func(tb testing.TB, e store.Engine, cfg storetest.Config) store.Engine {
+			return h.openIn(tb, cfg.Now, e.(*Engine).space)
+		},
+		Forever: forever,
+	}
+}
+
+// forever lists the columns without a TTL.
+func forever(tb testing.TB, of store.Engine) (all []string) {
+	e := of.(*Engine)
+	for _, t := range schema() {
+		if t.name == "registry" || t.name == "state" {
+			continue
+		}
+		for _, column := range t.ofKind("regular") {
+			q := e.session.Query(fmt.Sprintf("SELECT %s, TTL(%s) FROM %s", t.ofKind("partition_key")[0], column, t.name))
+			err := e.each(tb.Context(), "look for what stays", q, func(scan func(...any) error) error {
+				var key []byte
+				var left *int
+				err := scan(&key, &left)
+				if len(key) >= len(e.space) && string(key[:len(e.space)]) == string(e.space) && left == nil {
+					all = append(all, fmt.Sprintf("%s of %x in %s", column, key, t.name))
+				}
+				return err
+			})
+			if err != nil {
+				tb.Fatal(err)
+			}
+		}
+	}
+	return all
+}
+
+func TestOneNode(t *testing.T) {
+	t.Setenv("LONGCASE_CASSANDRA_SYNC", "group") // acknowledged writes survive a kill
+	h := newHouse(t, servertest.StartCassandra(t, 1))
+	t.Run("keeps the contract", h.suite)
+}
