@@ -99,7 +99,7 @@ func (l *load) client(ctx context.Context, i int, rng *rand.Rand, settled <-chan
 		}
 	}
 	for n := 0; n < leastSteps || n < mostSteps && !over(); {
-		switch l.step(ctx, i, rng) {
+		switch l.step(ctx, i, rng, over()) {
 		case not:
 			time.Sleep(time.Duration(20+rng.IntN(80)) * time.Millisecond)
 			if over() {
@@ -118,13 +118,14 @@ func (l *load) client(ctx context.Context, i int, rng *rand.Rand, settled <-chan
 	case <-ctx.Done():
 	}
 	for range lastSteps {
-		l.step(ctx, i, rng)
+		l.step(ctx, i, rng, true)
 	}
 	l.readAll(ctx, i)
 }
 
 // step does one operation at one node. One call in twelve is given up early.
-func (l *load) step(ctx context.Context, i int, rng *rand.Rand) outcome {
+// What ends the session comes late most of the time.
+func (l *load) step(ctx context.Context, i int, rng *rand.Rand, late bool) outcome {
 	limit := 2 * time.Second
 	if rng.IntN(12) == 0 {
 		limit = time.Duration(rng.IntN(3000)) * time.Microsecond
@@ -134,7 +135,7 @@ func (l *load) step(ctx context.Context, i int, rng *rand.Rand) outcome {
 	at := l.nodes[rng.IntN(len(l.nodes))]
 	switch n := rng.IntN(100); {
 	case n < 45:
-		return l.onSession(ctx, i, rng, at.Sessions())
+		return l.onSession(ctx, i, rng, at.Sessions(), late || rng.IntN(6) == 0)
 	case n < 68:
 		return l.onDocument(ctx, i, rng, at.Documents())
 	case n < 79:
@@ -164,14 +165,14 @@ func learn(newest *atomic.Uint64, version uint64) {
 	}
 }
 
-func (l *load) onSession(ctx context.Context, i int, rng *rand.Rand, s store.Sessions) outcome {
+func (l *load) onSession(ctx context.Context, i int, rng *rand.Rand, s store.Sessions, mayEnd bool) outcome {
 	switch n := rng.IntN(100); {
 	case l.generation.Load() == 0 || n < 3:
 		return l.createSession(ctx, i, s)
 	case n < 45:
 		return l.loadSession(ctx, i, s)
-	case n < 97:
-		return l.rotate(ctx, i, rng, s)
+	case n < 94 || !mayEnd:
+		return l.rotate(ctx, i, rng, s, mayEnd)
 	default:
 		out := l.do(i, l.key(kindSession), input{Op: opRevoke, End: l.end}, func() (output, error) { return output{}, s.Revoke(ctx, l.session.ID) })
 		return out.Err
@@ -203,10 +204,10 @@ func (l *load) loadSession(ctx context.Context, i int, s store.Sessions) outcome
 	return out.Err
 }
 
-func (l *load) rotate(ctx context.Context, i int, rng *rand.Rand, s store.Sessions) outcome {
+func (l *load) rotate(ctx context.Context, i int, rng *rand.Rand, s store.Sessions, mayEnd bool) outcome {
 	one, value := l.session, l.value(i)
 	old := guess(&l.generation, rng)
-	one.Generation, one.Data, one.Ended = store.Generation(old+1), dataOf(value), rng.IntN(50) == 0
+	one.Generation, one.Data, one.Ended = store.Generation(old+1), dataOf(value), mayEnd && rng.IntN(30) == 0
 	if rng.IntN(40) == 0 {
 		one.Generation++
 	}

@@ -57,16 +57,16 @@ func (g *holding) learn(token string) {
 	}
 }
 
-// token is the newest most of the time, now and then its predecessor, rarely
-// any.
-func (g *holding) token(rng *rand.Rand) string {
+// token is the newest most of the time, now and then its predecessor, and late
+// in a history any.
+func (g *holding) token(rng *rand.Rand, late bool) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n := len(g.tokens)
 	switch r := rng.IntN(60); {
 	case n == 0:
 		return ""
-	case r == 0:
+	case r == 0 && late:
 		return g.tokens[rng.IntN(n)]
 	case r < 8 && n > 1:
 		return g.tokens[n-2]
@@ -94,7 +94,7 @@ func (p *protocol) client(ctx context.Context, i int, rng *rand.Rand, settled <-
 			return
 		default:
 		}
-		switch p.step(ctx, i, rng) {
+		switch p.step(ctx, i, rng, over) {
 		case not:
 			time.Sleep(time.Duration(20+rng.IntN(80)) * time.Millisecond)
 			if over {
@@ -113,13 +113,14 @@ func (p *protocol) client(ctx context.Context, i int, rng *rand.Rand, settled <-
 	case <-ctx.Done():
 	}
 	for range lastSteps {
-		p.step(ctx, i, rng)
+		p.step(ctx, i, rng, true)
 	}
 }
 
 // step asks one node once. One answer in ten is lost on the way, and so is now
-// and then a request that its client gave up.
-func (p *protocol) step(ctx context.Context, i int, rng *rand.Rand) outcome {
+// and then a request that its client gave up. What ends a session comes late
+// most of the time, so that a fault meets it alive.
+func (p *protocol) step(ctx context.Context, i int, rng *rand.Rand, over bool) outcome {
 	limit := 5 * time.Second
 	if rng.IntN(15) == 0 {
 		limit = time.Duration(rng.IntN(4000)) * time.Microsecond
@@ -127,8 +128,11 @@ func (p *protocol) step(ctx context.Context, i int, rng *rand.Rand) outcome {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	g, at, drop := p.grants[rng.IntN(len(p.grants))], p.nodes[rng.IntN(len(p.nodes))], rng.IntN(10) == 0
-	token := g.token(rng)
-	switch n := rng.IntN(100); {
+	token, odds := g.token(rng, over), 400
+	if over {
+		odds = 50
+	}
+	switch n := rng.IntN(odds); {
 	case token == "" || n == 0:
 		return p.ask(ctx, i, g, input{Op: opRedeem}, drop && token != "", func() (reply, error) { return at.redeem(ctx, g.code) })
 	case n == 1:
