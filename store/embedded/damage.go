@@ -52,6 +52,9 @@ func (e *Engine) readError(what string, err error) error {
 // openDB opens Pebble, which answers to damage by panicking in places.
 func (e *Engine) openDB() (err error) {
 	e.room = newRoom(e.cfg, e.cfg.disk())
+	if err := e.room.open(); err != nil {
+		return err
+	}
 	defer func() {
 		if what := recover(); what != nil {
 			err = e.openError(fmt.Errorf("%w: %v", ErrCorrupt, what))
@@ -67,7 +70,7 @@ func (e *Engine) openDB() (err error) {
 // openError says why the directory can not be opened and what to do.
 func (e *Engine) openError(err error) error {
 	switch {
-	case lacksRoom(err):
+	case lacksRoom(err): // a sync
 		return fmt.Errorf("embedded: open %s: the disk is full; free some: %w: %w", e.cfg.Dir, store.ErrUnavailable, err)
 	case errors.Is(err, ErrCorrupt):
 		return fmt.Errorf("embedded: open %s: %w", e.cfg.Dir, err)

@@ -3,6 +3,7 @@ package embedded
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"syscall"
@@ -47,7 +48,7 @@ func (cfg Config) disk() vfs.FS {
 func lockDir(cfg Config) (*pebble.Lock, error) {
 	disk := cfg.disk()
 	if err := makeDir(disk, cfg.Dir); err != nil {
-		return nil, fmt.Errorf("embedded: make the directory %s: %w", cfg.Dir, err)
+		return nil, dirError("make", cfg.Dir, err)
 	}
 	warnOpenDir(cfg)
 	lock, err := pebble.LockDirectory(cfg.Dir, disk)
@@ -57,7 +58,18 @@ func lockDir(cfg Config) (*pebble.Lock, error) {
 	case isHeld(err):
 		return nil, fmt.Errorf("embedded: the directory %s is open in another process; stop that one or name another directory: %w", cfg.Dir, store.ErrLocked)
 	default:
-		return nil, fmt.Errorf("embedded: lock the directory %s: %w", cfg.Dir, err)
+		return nil, dirError("lock", cfg.Dir, err)
+	}
+}
+
+func dirError(verb, dir string, err error) error {
+	switch {
+	case lacksRoom(err):
+		return fmt.Errorf("embedded: %s the directory %s: the disk is full; free some: %w: %w", verb, dir, store.ErrUnavailable, err)
+	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("embedded: %s the directory %s: this process may not write there; give it the directory or name another: %w", verb, dir, err)
+	default:
+		return fmt.Errorf("embedded: %s the directory %s: %w", verb, dir, err)
 	}
 }
 
@@ -82,11 +94,15 @@ func makeDir(disk vfs.FS, dir string) error {
 	if err := disk.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	above, err := disk.OpenDir(parent)
+	return syncDir(disk, parent)
+}
+
+func syncDir(disk vfs.FS, dir string) error {
+	f, err := disk.OpenDir(dir)
 	if err != nil {
 		return err
 	}
-	return errors.Join(above.Sync(), above.Close())
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // warnOpenDir tells when others may read the store. It does not change what the

@@ -75,6 +75,7 @@ type Engine struct {
 	durably  *pebble.WriteOptions
 	room     *room
 	late     sync.WaitGroup // writes that go on without their callers
+	backups  sync.WaitGroup
 	broken   damage
 	flights  flights
 	feed     feed
@@ -112,7 +113,6 @@ func open(cfg Config, durably *pebble.WriteOptions) (*Engine, error) {
 	if err := e.load(); err != nil {
 		return nil, errors.Join(e.openError(err), e.Close())
 	}
-	e.room.open.Store(true)
 	return e, nil
 }
 
@@ -212,6 +212,7 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	close(e.closed)
+	e.backups.Wait()
 	if !e.drained() {
 		return fmt.Errorf("embedded: close %s: %w", e.cfg.Dir, e.room.errFull())
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -34,8 +35,6 @@ type room struct {
 	disk  vfs.FS
 	log   *slog.Logger
 
-	open   atomic.Bool   // only an open store waits, Open fails
-	stop   chan struct{} // closed: what waits fails
 	writes atomic.Uint32
 	low    atomic.Bool
 
@@ -45,10 +44,17 @@ type room struct {
 }
 
 func newRoom(cfg Config, disk vfs.FS) *room {
-	return &room{
-		dir: cfg.Dir, spare: uint64(cfg.Spare), disk: disk, log: cfg.Log,
-		stop: make(chan struct{}), full: make(chan struct{}),
+	return &room{dir: cfg.Dir, spare: uint64(cfg.Spare), disk: disk, log: cfg.Log, full: make(chan struct{})}
+}
+
+// open refuses to open a store that could not even write its logs into tables:
+// Pebble would never come back. It takes a part of the spare, so that a store
+// which is nearly full opens and can retire.
+func (r *room) open() error {
+	if usage, err := r.disk.GetDiskUsage(r.dir); err == nil && usage.AvailBytes < r.spare/4 {
+		return r.short(usage.AvailBytes, r.spare/4)
 	}
+	return nil
 }
 
 // check refuses a write that should not begin. It looks at the disk now and
@@ -77,12 +83,16 @@ func (r *room) look() error {
 	if !low {
 		return nil
 	}
-	return fmt.Errorf("embedded: %d KiB are left on the disk of %s, less than the %d KiB that retiring may need; free some, and writes go on by themselves: %w",
-		usage.AvailBytes>>10, r.dir, r.spare>>10, store.ErrUnavailable)
+	return r.short(usage.AvailBytes, r.spare)
+}
+
+func (r *room) short(left, need uint64) error {
+	return fmt.Errorf("embedded: the disk of %s is full: %d KiB are left, less than the %d KiB that are needed; free some, and it goes on by itself: %w",
+		r.dir, left>>10, need>>10, store.ErrUnavailable)
 }
 
 func (r *room) errFull() error {
-	return fmt.Errorf("embedded: the disk of %s is full; free some, and writes go on by themselves: %w", r.dir, store.ErrUnavailable)
+	return fmt.Errorf("embedded: the disk of %s is full; free some, and it goes on by itself: %w", r.dir, store.ErrUnavailable)
 }
 
 // filled is closed while the disk is full.
@@ -123,7 +133,7 @@ func (r *room) end() {
 // try calls do until it does not lack room.
 func (r *room) try(do func() error) error {
 	err := do()
-	if !lacksRoom(err) || !r.open.Load() {
+	if !lacksRoom(err) {
 		return err
 	}
 	r.begin()
@@ -131,12 +141,8 @@ func (r *room) try(do func() error) error {
 	tick := time.NewTicker(tryEach)
 	defer tick.Stop()
 	for lacksRoom(err) {
-		select {
-		case <-tick.C:
-			err = do()
-		case <-r.stop:
-			return err
-		}
+		<-tick.C
+		err = do()
 	}
 	return err
 }
@@ -157,36 +163,45 @@ type patientFile struct {
 	room *room
 }
 
-func (p patient) file(do func() (vfs.File, error)) (f vfs.File, err error) {
-	err = p.room.try(func() error { f, err = do(); return err })
-	if err != nil {
-		return nil, err
+// try waits for room in the store's own directory only: a backup may fill
+// another disk.
+func (p patient) try(name string, do func() error) error {
+	if !strings.HasPrefix(name, p.room.dir+"/") {
+		return do()
+	}
+	return p.room.try(do)
+}
+
+func (p patient) file(name string, do func() (vfs.File, error)) (f vfs.File, err error) {
+	err = p.try(name, func() error { f, err = do(); return err })
+	if err != nil || !strings.HasPrefix(name, p.room.dir+"/") {
+		return f, err
 	}
 	return patientFile{f, p.room}, nil
 }
 
 func (p patient) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return p.file(func() (vfs.File, error) { return p.FS.Create(name, c) })
+	return p.file(name, func() (vfs.File, error) { return p.FS.Create(name, c) })
 }
 
 func (p patient) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
-	return p.file(func() (vfs.File, error) { return p.FS.OpenReadWrite(name, c, o...) })
+	return p.file(name, func() (vfs.File, error) { return p.FS.OpenReadWrite(name, c, o...) })
 }
 
 func (p patient) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return p.file(func() (vfs.File, error) { return p.FS.ReuseForWrite(old, name, c) })
+	return p.file(name, func() (vfs.File, error) { return p.FS.ReuseForWrite(old, name, c) })
 }
 
 func (p patient) Link(old, name string) error {
-	return p.room.try(func() error { return p.FS.Link(old, name) })
+	return p.try(name, func() error { return p.FS.Link(old, name) })
 }
 
 func (p patient) Rename(old, name string) error {
-	return p.room.try(func() error { return p.FS.Rename(old, name) })
+	return p.try(name, func() error { return p.FS.Rename(old, name) })
 }
 
 func (p patient) MkdirAll(dir string, perm os.FileMode) error {
-	return p.room.try(func() error { return p.FS.MkdirAll(dir, perm) })
+	return p.try(dir, func() error { return p.FS.MkdirAll(dir, perm) })
 }
 
 func (p patient) Unwrap() vfs.FS { return p.FS }
