@@ -8,9 +8,9 @@ import (
 )
 
 // Poll watches a registry as Registry.Watch does, by listing it each interval,
-// for engines that other processes write to. A failed look is tried again at the
-// next: what changed meanwhile is seen then. It returns when ctx ends or closed
-// is closed.
+// for engines that other processes write to. If the first look fails it returns
+// why; a later one that fails is tried again at the next, which sees what changed
+// meanwhile. It returns when ctx ends or closed is closed.
 func Poll(ctx context.Context, closed <-chan struct{}, each time.Duration, r Registry, prefix string, changed func(Entry)) error {
 	seen := map[string]uint64{}
 	first := true
