@@ -85,7 +85,7 @@ func refused(err error) bool {
 		return true
 	}
 	text := strings.ToLower(err.Error())
-	for _, sign := range []string{"authentication required", "username and/or password are incorrect", "bad credentials", "authenticat"} {
+	for _, sign := range []string{"authenticat", "password are incorrect", "bad credentials"} {
 		if strings.Contains(text, sign) {
 			return true
 		}
