@@ -1,0 +1,201 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/longcase/longcase/store"
+)
+
+// defaultLongest is how far ahead partitions are made unless it is said.
+const defaultLongest = 48 * time.Hour
+
+// Config is what an Engine needs.
+type Config struct {
+	URL string // required; as libpq reads it, PG* of the environment included
+
+	Longest time.Duration    // how far ahead partitions are made: the longest life of a record; default 48 h
+	Now     func() time.Time // this node's clock; default time.Now
+	Log     *slog.Logger     // default slog.Default()
+}
+
+// Engine is one pool of connections. It implements store.Movable.
+type Engine struct {
+	cfg    Config
+	pool   *pgxpool.Pool
+	schema string
+
+	shape   shape         // the partitions there are, as far as this node knows
+	making  chan struct{} // holds one while this node makes partitions
+	retired atomic.Int64  // the watermark, Unix seconds
+
+	door   sync.RWMutex  // calls under way hold it for reading
+	closed chan struct{} // closed by Close
+}
+
+var _ store.Movable = (*Engine)(nil)
+
+// Open connects, brings the schema up to date and checks it, and makes
+// partitions ahead. store.ErrUnavailable is worth another try, every other error
+// is not.
+func Open(ctx context.Context, cfg Config) (*Engine, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	pool, schema, err := newPool(cfg)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{cfg: cfg, pool: pool, schema: schema, making: make(chan struct{}, 1), closed: make(chan struct{})}
+	if err := e.begin(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("postgres: open %s: %w", where(pool), err)
+	}
+	return e, nil
+}
+
+func (cfg Config) withDefaults() (Config, error) {
+	var errs []error
+	if cfg.URL == "" {
+		errs = append(errs, errors.New("postgres: Config.URL is empty: name the database"))
+	}
+	if cfg.Longest < 0 {
+		errs = append(errs, fmt.Errorf("postgres: Config.Longest is %s: give a positive duration, or 0 for %s", cfg.Longest, defaultLongest))
+	}
+	if cfg.Longest == 0 {
+		cfg.Longest = defaultLongest
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	return cfg, errors.Join(errs...)
+}
+
+// begin does what must be done before the first call.
+func (e *Engine) begin(ctx context.Context) error {
+	if err := e.connect(ctx); err != nil {
+		return err
+	}
+	if err := e.migrate(ctx); err != nil {
+		return err
+	}
+	if err := e.checkSchema(ctx); err != nil {
+		return err
+	}
+	if err := e.renumberFeed(ctx); err != nil {
+		return err
+	}
+	if err := e.loadShape(ctx); err != nil {
+		return err
+	}
+	return e.makeAhead(ctx)
+}
+
+// Sessions implements store.Engine.
+func (e *Engine) Sessions() store.Sessions { return sessions{e} }
+
+// Documents implements store.Engine.
+func (e *Engine) Documents() store.Documents { return documents{e} }
+
+// Marks implements store.Engine.
+func (e *Engine) Marks() store.Marks { return marks{e} }
+
+// Revocations implements store.Engine.
+func (e *Engine) Revocations() store.Revocations { return revocations{e} }
+
+// Registry implements store.Engine.
+func (e *Engine) Registry() store.Registry { return registry{e} }
+
+// Clock implements store.Engine: the server's time. It also learns what other
+// nodes have retired.
+func (e *Engine) Clock(ctx context.Context) (now time.Time, err error) {
+	if err := e.enter(ctx); err != nil {
+		return now, err
+	}
+	defer e.leave()
+	var retired int64
+	found, err := e.queryRow(ctx, parent(`SELECT clock_timestamp(), retired FROM meta`), nil, &now, &retired)
+	if err == nil && !found {
+		err = fmt.Errorf("postgres: table %s.meta is empty: %w", e.schema, store.ErrSchema)
+	}
+	if err != nil {
+		return now, err
+	}
+	e.raise(retired)
+	return now.UTC(), nil
+}
+
+// Close implements store.Engine. Closing twice is once.
+func (e *Engine) Close() error {
+	e.door.Lock()
+	defer e.door.Unlock()
+	if !e.isClosed() {
+		close(e.closed)
+		e.pool.Close()
+	}
+	return nil
+}
+
+func (e *Engine) isClosed() bool {
+	select {
+	case <-e.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// enter begins a call; the caller leaves if it is nil.
+func (e *Engine) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	e.door.RLock()
+	if e.isClosed() {
+		e.door.RUnlock()
+		return store.ErrClosed
+	}
+	return nil
+}
+
+func (e *Engine) leave() { e.door.RUnlock() }
+
+// raise lifts the watermark as this node knows it.
+func (e *Engine) raise(to int64) {
+	for {
+		was := e.retired.Load()
+		if to <= was || e.retired.CompareAndSwap(was, to) {
+			return
+		}
+	}
+}
+
+// gone reports whether the bucket was retired.
+func (e *Engine) gone(bucket int64) bool { return bucket <= e.retired.Load() }
+
+// checkBucket refuses a write into a bucket that was retired, whatever the clock
+// says now.
+func (e *Engine) checkBucket(bucket int64) error {
+	if e.gone(bucket) {
+		return errRetired(bucket)
+	}
+	return nil
+}
+
+func errRetired(bucket int64) error {
+	return fmt.Errorf("the bucket that ended at %s was retired (was the clock set back?): %w", stamp(bucket), store.ErrEnded)
+}
+
+// stamp writes Unix seconds for people.
+func stamp(s int64) string { return time.Unix(s, 0).UTC().Format(time.RFC3339) }
