@@ -37,7 +37,7 @@ const (
 	Tombstones  = "CAS009"
 	Paxos       = "CAS010"
 	Partitions  = "CAS011"
-	Lasting     = "CAS012"
+	DefaultTTL  = "CAS012"
 )
 
 // Finding is one thing that is not as it should be.
@@ -105,11 +105,13 @@ func Cassandra(k *survey.Keyspace, ask Ask) []Finding {
 	j.cluster()
 	for i := range k.Tables {
 		t := &k.Tables[i]
-		switch {
-		case j.layout.holds(t.Name, ask.Tables):
+		if j.layout.holds(t.Name, ask.Tables) {
 			j.table(t)
-		case j.layout == Longcase:
-			j.lasting(t)
+		} else if j.layout == Longcase && lasts(t.Name) {
+			j.indexes(t)
+		}
+		if j.layout == Longcase && (ends(t.Name) || lasts(t.Name)) {
+			j.ttl(t)
 		}
 	}
 	rank := func(s Severity) int { return slices.Index([]Severity{Error, Warning, Note}, s) }

@@ -21,5 +21,8 @@ func ends(table string) bool {
 	return false
 }
 
+// lasts reports whether rows of a table of ours must not end.
+func lasts(table string) bool { return table == "registry" || table == "state" }
+
 // appended reports whether rows of a table of ours are written once.
 func appended(table string) bool { return table == "marks" || table == "revocations" }

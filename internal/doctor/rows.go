@@ -102,6 +102,9 @@ func (j *judge) giveEnds(t *survey.Table) Repair {
 	if j.layout == Apigee {
 		r.First = "set RefreshTokenExpiresIn (and ExpiresIn) in every OAuthV2 policy that issues tokens, and deploy it: only new tokens get an end by that"
 	}
+	if j.layout == Longcase {
+		return Repair{First: "Longcase writes no such row: find out who else writes to this keyspace"}
+	}
 	if t.DefaultTTL == 0 {
 		r.Commands = []string{fmt.Sprintf("ALTER TABLE %s WITH default_time_to_live = %d;", j.name(t), seconds(safetyTTL))}
 		r.Beware = fmt.Sprintf("a write that brings no TTL of its own gets %s from then on: choose no less than the longest life a token may have. ", short(safetyTTL))
@@ -167,15 +170,19 @@ func (j *judge) partitions(t *survey.Table) {
 	})
 }
 
-// lasting is a rule for the one table of ours whose rows must not end.
-func (j *judge) lasting(t *survey.Table) {
+// ttl is for tables of ours: each row names its own end, or none.
+func (j *judge) ttl(t *survey.Table) {
 	if t.DefaultTTL == 0 {
 		return
 	}
+	why, beware := "each row names its own end; Longcase refuses to start on such a table", ""
+	if lasts(t.Name) {
+		why = "clients, signing keys and the state of the store last; a key that vanishes ends every session and every token signed with it"
+		beware = "rows written meanwhile keep their end: longcase keys rotate and client add write new ones"
+	}
 	j.add(Finding{
-		ID: Lasting, Severity: Error, Table: t.Name, turn: toStop, Source: "docs/operating-stores.md",
-		Says:   fmt.Sprintf("default_time_to_live is %d: clients and signing keys would end with it", seconds(t.DefaultTTL)),
-		Why:    "this table holds what lasts; a key that vanishes ends every session and every token signed with it",
-		Repair: Repair{Commands: []string{fmt.Sprintf("ALTER TABLE %s WITH default_time_to_live = 0;", j.name(t))}, Beware: "rows written meanwhile keep their end: longcase keys rotate, and client add, write new ones"},
+		ID: DefaultTTL, Severity: Error, Table: t.Name, turn: toStop, Source: "docs/operating-stores.md", Why: why,
+		Says:   fmt.Sprintf("default_time_to_live is %d, want 0", seconds(t.DefaultTTL)),
+		Repair: Repair{Commands: []string{fmt.Sprintf("ALTER TABLE %s WITH default_time_to_live = 0;", j.name(t))}, Beware: beware},
 	})
 }

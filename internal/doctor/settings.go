@@ -48,7 +48,7 @@ func (j *judge) compaction(t *survey.Table) {
 		ID: Compaction, Severity: Error, Table: t.Name, turn: toRewrite, Source: source, Why: why,
 		Says: fmt.Sprintf("is compacted by %s; rows that end want %s", t.Compaction, strings.Join(fit, ", ")),
 		Repair: Repair{
-			Commands: []string{fmt.Sprintf("ALTER TABLE %s WITH compaction = {%s};", j.name(t), options(want, t))},
+			Commands: []string{fmt.Sprintf("ALTER TABLE %s WITH compaction = {%s};", j.name(t), options(want))},
 			Beware:   "every node rewrites the table once, at compaction_throughput: run it at a quiet hour, with as much free disk as the table takes",
 		},
 	})
@@ -65,17 +65,13 @@ func (j *judge) wants(t *survey.Table) string {
 	return leveled
 }
 
-// options writes the map of a strategy.
-func options(class string, t *survey.Table) string {
+// options writes the map of a strategy; windows are those that Longcase makes.
+func options(class string) string {
 	s := "'class': '" + class + "'"
 	if class != windowed {
 		return s
 	}
-	unit, size := t.Options["compaction_window_unit"], t.Options["compaction_window_size"]
-	if unit == "" || size == "" {
-		unit, size = "HOURS", "1"
-	}
-	return s + fmt.Sprintf(", 'compaction_window_unit': '%s', 'compaction_window_size': '%s'", unit, size)
+	return s + ", 'compaction_window_unit': 'HOURS', 'compaction_window_size': '1', 'unchecked_tombstone_compaction': 'true', 'tombstone_compaction_interval': '10800'"
 }
 
 // apigeeForbidden are the indexes that the incident's document names.
@@ -102,7 +98,13 @@ func (j *judge) indexes(t *survey.Table) {
 			others = append(others, i.Name)
 		}
 	}
-	others = append(others, t.Views...)
+	for _, v := range t.Views {
+		if j.layout == Longcase {
+			j.index(t, survey.Index{Name: v, Target: "its rows", Kind: "view"})
+		} else {
+			others = append(others, v)
+		}
+	}
 	if len(others) == 0 {
 		return
 	}
@@ -118,12 +120,16 @@ func (j *judge) index(t *survey.Table, i survey.Index) {
 	beware := "the index is gone at once on all nodes, and with it queries by that column; making it again reads the whole table"
 	source := antipage
 	if j.layout == Longcase {
-		why, source = "Longcase reads by key alone: somebody added it, and each write pays for it", "docs/operating-stores.md"
+		why, source = "Longcase reads by key alone, and refuses to start with it: somebody added it, and each write pays for it", "docs/operating-stores.md"
+	}
+	what, drop := "secondary index", "INDEX"
+	if i.Kind == "view" {
+		what, drop = "materialized view", "MATERIALIZED VIEW"
 	}
 	j.add(Finding{
 		ID: Indexes, Severity: Error, Table: t.Name, turn: toDrop, Why: why, Source: source,
-		Says:   fmt.Sprintf("has the secondary index %s on %s", i.Name, i.Target),
-		Repair: Repair{Commands: []string{fmt.Sprintf("DROP INDEX %s.%s;", ident(j.k.Name), ident(i.Name))}, Beware: beware},
+		Says:   fmt.Sprintf("has the %s %s on %s", what, i.Name, i.Target),
+		Repair: Repair{Commands: []string{fmt.Sprintf("DROP %s %s.%s;", drop, ident(j.k.Name), ident(i.Name))}, Beware: beware},
 	})
 }
 
