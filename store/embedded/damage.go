@@ -60,6 +60,9 @@ func (e *Engine) openDB() (err error) {
 			err = e.openError(fmt.Errorf("%w: %v", ErrCorrupt, what))
 		}
 	}()
+	if err := e.inspect(); err != nil {
+		return e.openError(err)
+	}
 	e.db, err = pebble.Open(e.cfg.Dir, e.options())
 	if err != nil {
 		return e.openError(err)
@@ -69,14 +72,18 @@ func (e *Engine) openDB() (err error) {
 
 // openError says why the directory can not be opened and what to do.
 func (e *Engine) openError(err error) error {
+	in := fmt.Sprintf("embedded: open %s", e.cfg.Dir)
+	log := logFile(err)
 	switch {
 	case lacksRoom(err): // a sync
-		return fmt.Errorf("embedded: open %s: the disk is full; free some: %w: %w", e.cfg.Dir, store.ErrUnavailable, err)
-	case errors.Is(err, ErrCorrupt):
-		return fmt.Errorf("embedded: open %s: %w", e.cfg.Dir, err)
-	case pebble.IsCorruptionError(err):
-		return fmt.Errorf("embedded: open %s: %w: %w; %s", e.cfg.Dir, ErrCorrupt, err, remedy)
+		return fmt.Errorf("%s: the disk is full; free some: %w: %w", in, store.ErrUnavailable, err)
+	case errors.Is(err, ErrCorrupt) || errors.Is(err, store.ErrSchema):
+		return fmt.Errorf("%s: %w", in, err)
+	case pebble.IsCorruptionError(err) && log != "":
+		return fmt.Errorf("%s: %w", in, damaged(log, err))
+	case pebble.IsCorruptionError(err) || isMissing(err):
+		return fmt.Errorf("%s: %w: %w; %s", in, ErrCorrupt, err, remedy)
 	default:
-		return fmt.Errorf("embedded: open %s: %w", e.cfg.Dir, err)
+		return fmt.Errorf("%s: %w", in, err)
 	}
 }

@@ -216,7 +216,9 @@ func (e *Engine) Close() error {
 	if !e.drained() {
 		return fmt.Errorf("embedded: close %s: %w", e.cfg.Dir, e.room.errFull())
 	}
-	return errors.Join(e.db.Close(), e.lock.Close())
+	// An entry of a log vouches for those before it; this one for the last.
+	last := e.db.LogData([]byte("closed"), e.durably)
+	return errors.Join(last, e.db.Close(), e.lock.Close())
 }
 
 func (e *Engine) isClosed() bool {
