@@ -60,6 +60,11 @@ func (r *rig) campaign(t *testing.T) {
 			t.Fatalf("seed %d: stopped in round %d, under %q", seed, round, f.name)
 		}
 	}
+	for _, f := range r.faults {
+		if f.breaks && (stores.disturbed[f.name] == 0 || protocols.disturbed[f.name] == 0) {
+			t.Errorf("%q disturbed no operation: it shows nothing", f.name)
+		}
+	}
 	t.Logf("%s: store: %s", r.name, stores)
 	t.Logf("%s: protocol: %s", r.name, protocols)
 }

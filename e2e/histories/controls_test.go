@@ -47,7 +47,7 @@ func toyHistory(t *testing.T, d defect, seed uint64) string {
 	t.Helper()
 	e := newToy(d, seed)
 	l := newLoad(fmt.Sprintf("toy-%d", seed), []target{e}, seed)
-	restart := fault{"restart", func(rng *rand.Rand) { time.Sleep(5 * time.Millisecond); e.restart() }}
+	restart := fault{"restart", false, func(rng *rand.Rand) { time.Sleep(5 * time.Millisecond); e.restart() }}
 	drive(t, []driver{l}, restart, rand.New(rand.NewPCG(seed, 3)))
 	return l.first()
 }

@@ -41,7 +41,7 @@ func TestEmbeddedKilled(t *testing.T) {
 	t.Parallel()
 	c := startChild(t, t.TempDir())
 	r := &rig{name: "embedded-killed", stores: []target{c}, wires: []wire{c.wire()}}
-	kill := fault{"kill", func(rng *rand.Rand) {
+	kill := fault{"kill", true, func(rng *rand.Rand) {
 		for range 1 + rng.IntN(3) {
 			c.kill()
 			pause(rng, 1, 60)
@@ -49,7 +49,7 @@ func TestEmbeddedKilled(t *testing.T) {
 			pause(rng, 30, 120)
 		}
 	}}
-	stop := fault{"pause", func(rng *rand.Rand) {
+	stop := fault{"pause", false, func(rng *rand.Rand) {
 		c.signal(stopped)
 		pause(rng, 200, 2500)
 		c.signal(continued)
@@ -58,6 +58,6 @@ func TestEmbeddedKilled(t *testing.T) {
 	t.Run("histories", r.campaign)
 	t.Run("raced refreshes", func(t *testing.T) {
 		m := newMember(t, func(context.Context) (wire, func(), error) { return c.wire(), func() {}, nil })
-		(&race{members: []*member{m}, faults: []fault{kill, stop, kill}, trouble: &lines{}, goal: goalOf(1)}).run(t)
+		(&race{members: []*member{m}, faults: repeated([]fault{kill, stop, kill}), trouble: &lines{}, goal: goalOf(1)}).run(t)
 	})
 }

@@ -63,23 +63,23 @@ func (l *link) faults() []fault {
 		return fmt.Sprintf(`{"name": %q, "type": %q, "stream": %q, "attributes": {%s}}`, kind+stream, kind, stream, attributes)
 	}
 	return []fault{
-		{"cut", func(rng *rand.Rand) {
+		{"cut", true, func(rng *rand.Rand) {
 			for range 3 {
 				l.cut(rng)
 				pause(rng, 20, 150)
 			}
 		}},
-		{"latency", func(rng *rand.Rand) {
+		{"latency", false, func(rng *rand.Rand) {
 			slow := `"latency": 20, "jitter": 18`
 			l.poison(rng, 300, 900, toxic("latency", "upstream", slow), toxic("latency", "downstream", slow))
 		}},
-		{"answers lost", func(rng *rand.Rand) {
+		{"answers lost", true, func(rng *rand.Rand) {
 			l.poison(rng, 500, 2600, toxic("timeout", "downstream", `"timeout": 0`))
 		}},
-		{"requests lost", func(rng *rand.Rand) {
+		{"requests lost", true, func(rng *rand.Rand) {
 			l.poison(rng, 500, 2600, toxic("timeout", "upstream", `"timeout": 0`))
 		}},
-		{"reset", func(rng *rand.Rand) {
+		{"reset", true, func(rng *rand.Rand) {
 			l.poison(rng, 100, 500, toxic("reset_peer", "downstream", fmt.Sprintf(`"timeout": %d`, rng.IntN(5))))
 		}},
 	}

@@ -94,19 +94,15 @@ func (p *protocol) client(ctx context.Context, i int, rng *rand.Rand, settled <-
 			return
 		default:
 		}
-		switch p.step(ctx, i, rng, over) {
-		case not:
-			time.Sleep(time.Duration(20+rng.IntN(80)) * time.Millisecond)
-			if over {
-				n++
-			}
-		case unknown:
-			time.Sleep(time.Duration(rng.IntN(30)) * time.Millisecond)
-			n++
-		default:
-			time.Sleep(time.Duration(rng.IntN(4000)) * time.Microsecond)
+		out, failed := p.step(ctx, i, rng, over)
+		if out != not || over {
 			n++
 		}
+		wait := time.Duration(rng.IntN(4000)) * time.Microsecond
+		if failed {
+			wait = time.Duration(20+rng.IntN(180)) * time.Millisecond
+		}
+		time.Sleep(wait)
 	}
 	select {
 	case <-settled:
@@ -120,7 +116,9 @@ func (p *protocol) client(ctx context.Context, i int, rng *rand.Rand, settled <-
 // step asks one node once. One answer in ten is lost on the way, and so is now
 // and then a request that its client gave up. What ends a session comes late
 // most of the time, so that a fault meets it alive.
-func (p *protocol) step(ctx context.Context, i int, rng *rand.Rand, over bool) outcome {
+//
+// failed says that the issuer could not do it.
+func (p *protocol) step(ctx context.Context, i int, rng *rand.Rand, over bool) (out outcome, failed bool) {
 	limit := 5 * time.Second
 	if rng.IntN(15) == 0 {
 		limit = time.Duration(rng.IntN(4000)) * time.Microsecond
@@ -143,24 +141,29 @@ func (p *protocol) step(ctx context.Context, i int, rng *rand.Rand, over bool) o
 }
 
 // ask records a request, and keeps the token that came of it.
-func (p *protocol) ask(ctx context.Context, i int, g *holding, in input, drop bool, call func() (reply, error)) outcome {
+func (p *protocol) ask(ctx context.Context, i int, g *holding, in input, drop bool, call func() (reply, error)) (told outcome, failed bool) {
 	var token string
 	out := p.do(i, g.key, in, func() (output, error) {
 		got, err := call()
 		out := output{Err: outcomeOfReply(got, err)}
+		failed = out.Err == not || out.Err == unknown
 		switch {
 		case out.Err == wrong:
 			return out, fmt.Errorf("the issuer answers %d %s", got.status, got.err)
+		case failed && ctx.Err() != nil:
+			err = ctx.Err()
+		case failed && err == nil:
+			err = fmt.Errorf("the issuer answers %d %s", got.status, got.err)
 		case drop || ctx.Err() != nil:
 			out.Err = unknown
 		case got.refresh != "":
 			token = got.refresh
 			out.Value = p.alias(token)
 		}
-		return out, nil
+		return out, err
 	})
 	if token != "" {
 		g.learn(token)
 	}
-	return out.Err
+	return out.Err, failed
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -130,7 +131,7 @@ func (x *race) run(t *testing.T) {
 	t.Logf("%d nodes, %d faults: %d raced refreshes answered in %s, %d rotations, %d repeated after a lost answer; "+
 		"double successors %d, lost sessions %d, 5xx from contention %d, failed during faults %d",
 		len(x.members), len(x.faults), x.answered.Load(), took.Round(time.Millisecond), x.rotations, x.repeats, x.doubles, x.lost, x.contended, x.faulted)
-	if x.doubles > 0 || x.lost > 0 || x.contended > 0 || x.answered.Load() < x.goal {
+	if x.doubles > 0 || x.lost > 0 || x.contended > 0 || x.answered.Load() < x.goal || x.faulted == 0 {
 		t.Errorf("seed %d:\n%s\nissuers last failed with:\n%s", seed, strings.Join(x.first, "\n"), x.trouble)
 	}
 }
@@ -263,6 +264,9 @@ func (x *race) recovered(t *testing.T, f fault) {
 		}
 	}
 }
+
+// repeated has each fault befall five times in a long test.
+func repeated(faults []fault) []fault { return slices.Repeat(faults, storetest.Count(5)) }
 
 // goalOf is what one of so many topologies has to race.
 func goalOf(topologies int) int64 { return int64(storetest.Count(racedEach) / topologies) }

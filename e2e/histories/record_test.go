@@ -104,6 +104,7 @@ type history struct {
 	ops     map[key][]porcupine.Operation
 	wrongs  []string // what needs no model to be judged
 	unknown int
+	undone  int // calls that failed, for whatever is no answer of the contract
 	aliases map[string]string
 }
 
@@ -124,6 +125,9 @@ func (h *history) do(client int, k key, in input, call func() (output, error)) o
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if err != nil && (out.Err == not || out.Err == unknown) && !(givenUp(err) && out.Return-in.Call < soon) {
+		h.undone++
+	}
 	switch {
 	case out.Err == wrong:
 		h.wrongs = append(h.wrongs, fmt.Sprintf("%s %s: %s: %v", k.kind, k.name, describe(in, out), err))
@@ -155,12 +159,21 @@ func (h *history) alias(text string) string {
 	return h.aliases[text]
 }
 
-// size is how many operations were recorded.
-func (h *history) size() (n int) {
+// counts says how many operations were recorded, how many of them have no known
+// outcome, and how many calls failed.
+func (h *history) counts() (recorded, unknown, undone int) {
 	for _, ops := range h.ops {
-		n += len(ops)
+		recorded += len(ops)
 	}
-	return n
+	return recorded, h.unknown, h.undone
+}
+
+// soon is how early a client gives up that gives up for no reason.
+const soon = instant(50 * time.Millisecond)
+
+// givenUp reports whether it was the caller who ended a call.
+func givenUp(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // closed is ops with the end of the history: what is unknown lasts beyond it.

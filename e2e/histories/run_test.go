@@ -29,11 +29,12 @@ func seedOf(t *testing.T) uint64 {
 // when it returns.
 type fault struct {
 	name   string
+	breaks bool // some call under way fails
 	befall func(rng *rand.Rand)
 }
 
 func calm() fault {
-	return fault{"calm", func(rng *rand.Rand) { pause(rng, 20, 60) }}
+	return fault{"calm", false, func(rng *rand.Rand) { pause(rng, 20, 60) }}
 }
 
 // pause waits for some milliseconds.
@@ -45,11 +46,8 @@ func pause(rng *rand.Rand, least, most int) {
 type driver interface {
 	run(ctx context.Context, settled <-chan struct{})
 	report(t *testing.T, seed uint64)
-	size() int
-	unknowns() int
+	counts() (recorded, unknown, undone int)
 }
-
-func (h *history) unknowns() int { return h.unknown }
 
 // roundLimit bounds one round of histories, faults included.
 const roundLimit = 5 * time.Minute
@@ -77,7 +75,7 @@ func drive(t *testing.T, all []driver, f fault, rng *rand.Rand) {
 type tally struct {
 	mu                             sync.Mutex
 	histories, operations, unknown int
-	faults                         map[string]int
+	faults, disturbed              map[string]int // histories and failed operations, by fault
 }
 
 func (c *tally) judge(t *testing.T, all []driver, f fault, seed uint64) {
@@ -85,17 +83,19 @@ func (c *tally) judge(t *testing.T, all []driver, f fault, seed uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.faults == nil {
-		c.faults = map[string]int{}
+		c.faults, c.disturbed = map[string]int{}, map[string]int{}
 	}
 	for _, one := range all {
 		one.report(t, seed)
 		c.histories++
-		c.operations += one.size()
-		c.unknown += one.unknowns()
+		recorded, unknown, undone := one.counts()
+		c.operations += recorded
+		c.unknown += unknown
 		c.faults[f.name]++
+		c.disturbed[f.name] += undone
 	}
 }
 
 func (c *tally) String() string {
-	return fmt.Sprintf("%d histories, %d operations, %d of unknown outcome; histories by fault: %v", c.histories, c.operations, c.unknown, c.faults)
+	return fmt.Sprintf("%d histories, %d operations, %d of unknown outcome; histories by fault: %v; operations that failed: %v", c.histories, c.operations, c.unknown, c.faults, c.disturbed)
 }

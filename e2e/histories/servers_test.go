@@ -16,6 +16,7 @@ import (
 	"github.com/longcase/longcase/store"
 	"github.com/longcase/longcase/store/cassandra"
 	"github.com/longcase/longcase/store/postgres"
+	"github.com/longcase/longcase/store/storetest"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -69,13 +70,13 @@ func TestPostgres(t *testing.T) {
 			})
 		}
 	}
-	kill := fault{"kill", func(rng *rand.Rand) {
+	kill := fault{"kill", true, func(rng *rand.Rand) {
 		server.Kill()
 		pause(rng, 1, 200)
 		server.Start()
 		pause(rng, 20, 200)
 	}}
-	still := fault{"pause", func(rng *rand.Rand) {
+	still := fault{"pause", false, func(rng *rand.Rand) {
 		server.Pause()
 		pause(rng, 200, 2600)
 		server.Resume()
@@ -88,7 +89,7 @@ func TestPostgres(t *testing.T) {
 		r.campaign(t)
 	})
 	t.Run("raced refreshes", func(t *testing.T) {
-		races(t, []fault{kill, {"cut", links[0].cut}, still}, engine(links[0], "races"), engine(links[1], "races"))
+		races(t, []fault{kill, {"cut", true, links[0].cut}, still}, engine(links[0], "races"), engine(links[1], "races"))
 	})
 }
 
@@ -97,29 +98,61 @@ func races(t *testing.T, faults []fault, engines ...func(ctx context.Context) (s
 	t.Helper()
 	for _, nodes := range []int{1, 3} {
 		t.Run(fmt.Sprintf("%d nodes", nodes), func(t *testing.T) {
-			x := &race{trouble: &lines{}, goal: goalOf(2), faults: faults}
+			x := &race{trouble: &lines{}, goal: goalOf(2)}
 			for i := range nodes {
 				x.members = append(x.members, newMember(t, opener(x.trouble, engines[i%len(engines)])))
 			}
-			x.faults = append(x.faults[:len(x.faults):len(x.faults)], fault{"kill of a node", func(*rand.Rand) {
+			node := fault{"kill of a node", true, func(*rand.Rand) {
 				if err := x.members[nodes-1].restart(); err != nil {
 					t.Error(err)
 				}
-			}})
+			}}
+			x.faults = repeated(append([]fault{node}, faults...))
 			x.run(t)
 		})
 	}
 }
 
-// TestCassandra has one server, or with LONGCASE_LONG three of which one at a
-// time is killed or paused. The commit log is synced before an answer, as it is
-// for whoever wants no acknowledged write lost.
+// TestCassandra has one server behind a link, and with LONGCASE_LONG three of
+// which one at a time is killed or paused. The commit log is synced before an
+// answer, as it is for whoever wants no acknowledged write lost.
 func TestCassandra(t *testing.T) {
 	t.Parallel()
-	if err := os.Setenv("LONGCASE_CASSANDRA_SYNC", "group"); err != nil {
+	if err := os.Setenv("LONGCASE_CASSANDRA_SYNC", "group"); err != nil { // nobody else here starts one
 		t.Fatal(err)
 	}
-	c := startCluster(t)
+	t.Run("one server", func(t *testing.T) {
+		front := fmt.Sprintf("127.%d.%d.200", 10+rand.IntN(240), rand.IntN(256))
+		// It takes the link for its own address, so that the driver finds no
+		// other way.
+		c := cluster{servertest.StartCassandra(t, 1, "broadcast_rpc_address: "+front), "cassandra", []string{front}}
+		l := newLink(t, net.JoinHostPort(front, "9042"), net.JoinHostPort(c.Hosts[0], "9042"))
+		raced := []fault{{"cut", true, l.cut}, c.pause()}
+		if long() {
+			raced = append(raced, c.kill()) // a start takes long
+		}
+		c.run(t, append(l.faults(), calm(), c.kill(), c.pause()), raced)
+	})
+	if long() {
+		t.Run("three servers", func(t *testing.T) {
+			three := servertest.StartCassandra(t, 3)
+			c := cluster{three, "cassandra-of-three", three.Hosts}
+			c.run(t, []fault{c.kill(), calm(), c.pause()}, []fault{c.kill(), c.pause()})
+		})
+	}
+}
+
+// long reports whether everything is to be run.
+func long() bool { return storetest.Count(2) == 2 }
+
+// cluster is Cassandra and how engines reach it.
+type cluster struct {
+	*servertest.Cassandra
+	name  string
+	hosts []string
+}
+
+func (c cluster) run(t *testing.T, histories, raced []fault) {
 	engine := func(keyspace string) func(ctx context.Context) (store.Engine, error) {
 		return func(ctx context.Context) (store.Engine, error) {
 			return open(ctx, func(ctx context.Context) (*cassandra.Engine, error) {
@@ -128,47 +161,17 @@ func TestCassandra(t *testing.T) {
 		}
 	}
 	t.Run("histories", func(t *testing.T) {
-		r := &rig{name: c.name, faults: append(c.network, calm(), c.kill(), c.pause())}
+		r := &rig{name: c.name, faults: histories}
 		for range 2 {
 			r.node(t, mustOpen(t, engine("histories")))
 		}
 		r.campaign(t)
 	})
-	t.Run("raced refreshes", func(t *testing.T) {
-		faults := append(c.network[:min(1, len(c.network))], c.pause())
-		if long() {
-			faults = append(faults, c.kill())
-		}
-		races(t, faults, engine("races"))
-	})
+	t.Run("raced refreshes", func(t *testing.T) { races(t, raced, engine("races")) })
 }
 
-func long() bool { return os.Getenv("LONGCASE_LONG") == "1" }
-
-// cluster is Cassandra and how engines reach it.
-type cluster struct {
-	*servertest.Cassandra
-	name    string
-	hosts   []string
-	network []fault
-}
-
-// startCluster starts one node behind a link, which it takes for its own address
-// so that the driver finds no other way, or three without.
-func startCluster(t *testing.T) *cluster {
-	t.Helper()
-	if long() {
-		c := servertest.StartCassandra(t, 3)
-		return &cluster{Cassandra: c, name: "cassandra-3", hosts: c.Hosts}
-	}
-	front := fmt.Sprintf("127.%d.%d.200", 10+rand.IntN(240), rand.IntN(256))
-	c := servertest.StartCassandra(t, 1, "broadcast_rpc_address: "+front)
-	l := newLink(t, net.JoinHostPort(front, "9042"), net.JoinHostPort(c.Hosts[0], "9042"))
-	return &cluster{Cassandra: c, name: "cassandra", hosts: []string{front}, network: l.faults()}
-}
-
-func (c *cluster) kill() fault {
-	return fault{"kill", func(rng *rand.Rand) {
+func (c cluster) kill() fault {
+	return fault{"kill", true, func(rng *rand.Rand) {
 		i := rng.IntN(len(c.Hosts))
 		c.Kill(i)
 		pause(rng, 1, 300)
@@ -177,8 +180,8 @@ func (c *cluster) kill() fault {
 	}}
 }
 
-func (c *cluster) pause() fault {
-	return fault{"pause", func(rng *rand.Rand) {
+func (c cluster) pause() fault {
+	return fault{"pause", false, func(rng *rand.Rand) {
 		i := rng.IntN(len(c.Hosts))
 		c.Pause(i)
 		pause(rng, 200, 2600)
