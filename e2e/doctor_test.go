@@ -3,7 +3,9 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os/exec"
@@ -15,6 +17,8 @@ import (
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
 	"github.com/longcase/longcase/internal/servertest"
+	"github.com/longcase/longcase/store"
+	"github.com/longcase/longcase/store/cassandra"
 )
 
 // The layout in which Apigee Edge keeps OAuth tokens, with the settings that
@@ -186,6 +190,7 @@ func TestDoctorExaminesCassandra(t *testing.T) {
 		{"a user who may only look is told what is missing", (*clinic).lookerSees},
 		{"each fault is found, and its commands repair it", (*clinic).apigeeIsRepaired},
 		{"rows that have ended are in the way of reads", (*clinic).deadAreSeen},
+		{"a keyspace of Longcase is well, and a drifted one is named", (*clinic).longcaseDrifts},
 		{"a wrong password and a keyspace that is not there", (*clinic).strangers},
 		{"a cluster that is gone", (*clinic).gone},
 	} {
@@ -349,6 +354,52 @@ func (c *clinic) deadAreSeen() {
 	}
 	d, _ := c.examine(1, c.url("cassandra", "full_of_dead"))
 	c.want(d, "CAS003 note", "CAS009 warning")
+}
+
+// longcaseDrifts spoils a keyspace that the engine made, and runs what doctor
+// prints until the engine takes it again.
+func (c *clinic) longcaseDrifts() {
+	open := func() (*cassandra.Engine, error) {
+		return cassandra.Open(c.Context(), cassandra.Config{Hosts: c.server.Hosts, Keyspace: "longcase", LocalDC: "datacenter1", User: "cassandra", Password: "cassandra",
+			Log: slog.New(slog.DiscardHandler)})
+	}
+	e, err := open()
+	if err != nil {
+		c.Fatal(err)
+	}
+	for range 200 {
+		now := time.Now()
+		s := store.Session{ID: store.NewID(now, now.Add(12*time.Hour)), End: now.Add(12 * time.Hour), Client: "web-app"}
+		if err := e.Sessions().Create(c.Context(), s); err != nil {
+			c.Fatal(err)
+		}
+	}
+	if err := e.Close(); err != nil {
+		c.Fatal(err)
+	}
+	d, out := c.examine(0, c.url("cassandra", "longcase"))
+	c.want(d)
+	if !strings.Contains(out, "longcase: well\n") || !strings.Contains(out, "sessions     200   0 % of all") {
+		c.Errorf("a keyspace that was just made:\n%s", out)
+	}
+	c.cql(`ALTER TABLE longcase.sessions WITH compaction = {'class': 'SizeTieredCompactionStrategy'} AND gc_grace_seconds = 864000;
+ALTER TABLE longcase.marks WITH compaction = {'class': 'UnifiedCompactionStrategy'} AND gc_grace_seconds = 60;
+ALTER TABLE longcase.registry WITH default_time_to_live = 86400;
+CREATE INDEX by_state ON longcase.sessions (ended)`)
+	d, out = c.examine(1, c.url("cassandra", "longcase"))
+	c.want(d, "CAS001 error", "CAS001 error", "CAS002 error", "CAS003 warning", "CAS003 warning", "CAS012 error")
+	if _, err := open(); !errors.Is(err, store.ErrSchema) {
+		c.Errorf("the engine opens a drifted keyspace: %v", err)
+	}
+	c.cql(printed(out))
+	d, _ = c.examine(0, c.url("cassandra", "longcase"))
+	c.want(d)
+	if e, err = open(); err != nil {
+		c.Fatalf("after the repair: %v", err)
+	}
+	if err := e.Close(); err != nil {
+		c.Error(err)
+	}
 }
 
 func (c *clinic) strangers() {
