@@ -279,13 +279,14 @@ func (c *clinic) figures(d diagnosis) {
 	}
 }
 
-// backfill runs the statements that doctor prints, some at a time. A write that
-// comes between the printing and the running must win.
+// backfill runs the statements that doctor prints, some at a time: the first time
+// ends a few rows before the table does. A write that comes between the
+// printing and the running must win.
 func (c *clinic) backfill(url string) {
 	c.Helper()
 	from, total := []string(nil), 0
 	for round := 0; ; round++ {
-		r := longcase(c.T, "", append([]string{"doctor", "--backfill", "oauth_20_access_tokens", "--life", "30d", "--most", "700", url}, from...)...)
+		r := longcase(c.T, "", append([]string{"doctor", "--backfill", "oauth_20_access_tokens", "--life", "30d", "--most", fmt.Sprint(apigeeRows), url}, from...)...)
 		if r.code != 0 || round > 10 {
 			c.Fatalf("exit %d in round %d: %s", r.code, round, r.stderr)
 		}

@@ -257,6 +257,9 @@ func TestInterval(t *testing.T) {
 		if low < 0 || high > 1 || low > p+1e-9 || high < p-1e-9 {
 			t.Fatalf("%d of %d: %g to %g", k, n, low, high)
 		}
+		if (k == 0) != (low == 0) || (k == n) != (high == 1) {
+			t.Fatalf("%d of %d: %g to %g; none and all are known exactly on one side", k, n, low, high)
+		}
 		low10, high10 := Interval(10*k, 10*n)
 		if high10-low10 > high-low {
 			t.Fatalf("%d of %d is surer than ten times as many", k, n)

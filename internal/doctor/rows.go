@@ -123,7 +123,14 @@ func Interval(k, n int) (low, high float64) {
 	m, p := float64(n), float64(k)/float64(n)
 	middle := (p + z*z/(2*m)) / (1 + z*z/m)
 	half := z / (1 + z*z/m) * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
-	return max(middle-half, 0), min(middle+half, 1)
+	low, high = middle-half, middle+half
+	if k == 0 {
+		low = 0
+	}
+	if k == n {
+		high = 1
+	}
+	return low, high
 }
 
 func (j *judge) tombstones(t *survey.Table) {

@@ -63,6 +63,7 @@ type filler struct {
 	r    *reader
 	t    *Table
 	done Filled
+	more bool // rows that were read and left for another time
 }
 
 func (f *filler) run(ctx context.Context) error {
@@ -77,7 +78,7 @@ func (f *filler) run(ctx context.Context) error {
 		case err != nil:
 			return f.r.said(ctx, err)
 		case n < pageRows:
-			f.done.Done = f.done.Statements <= f.Most
+			f.done.Done = !f.more
 			return nil
 		}
 	}
@@ -109,6 +110,7 @@ func (f *filler) one(scan func(...any) error) error {
 		return err
 	}
 	if f.done.Statements >= f.Most {
+		f.more = true
 		return nil
 	}
 	f.done.Next = at
