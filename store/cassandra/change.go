@@ -16,9 +16,9 @@ type replacement struct {
 	about []byte // as the caller has it; if the stored one differs, that counts
 	now   time.Time
 
-	// swap is the transaction that changes the record of a, encoded as
-	// encoded, for as many seconds.
-	swap func(a about, encoded []byte, seconds int) swap
+	// swap is the transaction that changes a record with that column about, for
+	// as many seconds.
+	swap func(about []byte, seconds int) swap
 }
 
 // replace makes the change if the stored version is still old. The condition
@@ -60,7 +60,7 @@ func (e *Engine) tryReplace(ctx context.Context, c replacement) (bool, row, erro
 	if err != nil {
 		return false, row{}, fmt.Errorf("%s: %w", c.what, err)
 	}
-	return e.cas(ctx, c.swap(a, c.about, seconds))
+	return e.cas(ctx, c.swap(c.about, seconds))
 }
 
 // judge says why the record may not be changed as it was found; nil: it may.

@@ -107,7 +107,7 @@ func (t table) differs(f *found, c cluster) (wrong []string) {
 		say("compaction is %s, want %s", short, strings.Join(t.strategies(), " or "))
 	}
 	if f.gcGrace < c.hintWindow {
-		say("gc_grace_seconds is %d, shorter than the hint window of %d s: hints would be lost; want %d", f.gcGrace, c.hintWindow, max(gcGrace, c.hintWindow))
+		say("gc_grace_seconds is %d, shorter than the hint window of %d s: hints would be lost, want %d", f.gcGrace, c.hintWindow, max(gcGrace, c.hintWindow))
 	}
 	if f.ttl != 0 {
 		say("default_time_to_live is %d, want 0: every row names its own end", f.ttl)

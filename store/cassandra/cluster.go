@@ -26,7 +26,7 @@ func unified() release { return release{5, 0, 0} }
 // (CASSANDRA-19617).
 func least() release { return release{4, 1, 6} }
 
-var releaseForm = regexp.MustCompile(`^(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:[.~+-].*)?$`)
+var releaseForm = regexp.MustCompile(`^(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:[.~+-][0-9A-Za-z.~+-]*)?$`)
 
 // parseRelease reads release_version: "5.0.5", "4.1.6-SNAPSHOT", "5.1-alpha1".
 func parseRelease(text string) (r release, ok bool) {

@@ -110,10 +110,10 @@ func (d documents) Replace(ctx context.Context, doc store.Document, old uint64) 
 	return d.e.replace(ctx, replacement{
 		line: "d" + string(doc.ID[:]) + string(doc.Kind), what: documentName(doc.Kind, doc.ID),
 		old: old, about: about{end: doc.End.Truncate(time.Second)}.encode(), now: now,
-		swap: func(_ about, encoded []byte, seconds int) swap {
+		swap: func(about []byte, seconds int) swap {
 			w := d.swap(doc.Kind, doc.ID, old)
 			w.stmt = updateDocument
-			w.args = []any{seconds, int64(old + 1), w.proposal, encoded, notNull(doc.Data), w.loadKey[0], w.loadKey[1], int64(old), encoded}
+			w.args = []any{seconds, int64(old + 1), w.proposal, about, notNull(doc.Data), w.loadKey[0], w.loadKey[1], int64(old), about}
 			return w
 		},
 	})

@@ -31,7 +31,8 @@ func establish(ctx context.Context, cfg Config) (link, error) {
 	}
 	l.session, err = connect(ctx, cfg, func(c *gocql.ClusterConfig) {
 		c.Keyspace, c.ProtoVersion = cfg.Keyspace, 5
-		c.PoolConfig.HostSelectionPolicy = gocql.TokenAwareHostPolicy(gocql.DCAwareRoundRobinPolicy(dc))
+		// Not shuffled: transactions on one key that meet at one coordinator overtake each other less.
+		c.PoolConfig.HostSelectionPolicy = gocql.TokenAwareHostPolicy(gocql.DCAwareRoundRobinPolicy(dc), gocql.DoNotShuffleReplicas())
 		if l.serial == gocql.LocalSerial { // a coordinator elsewhere would mean its own data centre
 			c.HostFilter = gocql.DataCenterHostFilter(dc)
 		}
@@ -60,7 +61,7 @@ func (p probe) prepare(ctx context.Context) (l link, dc string, err error) {
 		return l, "", schemaError(p.cfg.Keyspace, []string{err.Error()})
 	}
 	l.read, l.serial = levels(copies, dc)
-	tables, err := p.makeTables(ctx, c)
+	tables, err := p.makeTables(ctx, c, l.read)
 	if err != nil {
 		return l, "", err
 	}
@@ -93,26 +94,40 @@ func (p probe) replication(ctx context.Context) (map[string]string, error) {
 	return m, err
 }
 
-// makeTables makes the tables that are missing and returns all.
-func (p probe) makeTables(ctx context.Context, c cluster) (map[string]*found, error) {
+// makeTables makes what is missing of a store that is not complete yet, and
+// returns all tables. Of one that was complete once nothing is made: what a
+// table held would be gone without a word.
+func (p probe) makeTables(ctx context.Context, c cluster, read gocql.Consistency) (map[string]*found, error) {
 	all, err := p.tables(ctx)
 	if err != nil {
 		return nil, err
 	}
-	made := 0
-	for _, t := range schema() {
-		if all[t.name] != nil {
-			continue
+	if slices.ContainsFunc(schema(), func(t table) bool { return all[t.name] != nil }) {
+		if complete, err := p.complete(ctx, all, read); err != nil || complete {
+			return all, err
 		}
+	}
+	for _, t := range schema() { // those that another node just made, too: it may be seen and not ready
 		if err := p.alter(ctx, t.cql(p.cfg.Keyspace, c)); err != nil {
 			return nil, err
 		}
-		made++
-	}
-	if made == 0 {
-		return all, nil
 	}
 	return p.tables(ctx)
+}
+
+// complete reports whether the store was made to its end: its first table is
+// state, and what is made last is the row in it.
+func (p probe) complete(ctx context.Context, all map[string]*found, read gocql.Consistency) (bool, error) {
+	if all["state"] == nil {
+		return true, nil
+	}
+	var version int
+	q := p.session.Query(fmt.Sprintf("SELECT version FROM %q.state WHERE name = ?", p.cfg.Keyspace), p.stateName())
+	found, err := p.get(ctx, "read the store's state", q.Consistency(read), &version)
+	if errors.Is(err, store.ErrSchema) { // it is being made
+		return false, nil
+	}
+	return found, err
 }
 
 // alter changes the schema. Nodes that start together send such statements to

@@ -32,6 +32,7 @@ type table struct {
 // column is one of a table. kind is as in system_schema.columns.
 type column struct{ name, kind, cql string }
 
+// schema is our tables, in the order in which they are made.
 func schema() []table {
 	id := column{"id", "partition_key", "blob"}
 	proposal := column{"proposal", "regular", "bigint"}
@@ -39,12 +40,12 @@ func schema() []table {
 	version := column{"version", "regular", "bigint"}
 	part := column{"part", "partition_key", "blob"}
 	return []table{
+		{"state", []column{{"name", "partition_key", "text"}, {"version", "regular", "int"}, {"store", "regular", "text"}, {"reason", "regular", "text"}}, rewritten},
 		{"sessions", []column{id, {"gen", "regular", "bigint"}, {"ended", "regular", "boolean"}, proposal, about, data}, rewritten},
 		{"documents", []column{id, {"kind", "partition_key", "blob"}, version, proposal, about, data}, rewritten},
 		{"marks", []column{id, proposal}, appended},
 		{"revocations", []column{part, {"at", "clustering", "bigint"}, {"nonce", "clustering", "bigint"}, {"entry", "regular", "blob"}}, appended},
 		{"registry", []column{part, {"key", "clustering", "blob"}, version, proposal, {"present", "regular", "boolean"}, {"value", "regular", "blob"}}, rewritten},
-		{"state", []column{{"name", "partition_key", "text"}, {"version", "regular", "int"}, {"store", "regular", "text"}, {"reason", "regular", "text"}}, rewritten},
 	}
 }
 

@@ -126,10 +126,10 @@ func (s sessions) Replace(ctx context.Context, one store.Session, old store.Gene
 	one.End = one.End.Truncate(time.Second)
 	return s.e.replace(ctx, replacement{
 		line: sessionLine(one.ID), what: what, old: uint64(old), about: aboutSession(one), now: now,
-		swap: func(_ about, encoded []byte, seconds int) swap {
+		swap: func(about []byte, seconds int) swap {
 			w := s.swap(one.ID, uint64(old))
 			w.stmt = updateSession
-			w.args = []any{seconds, int64(one.Generation), one.Ended, w.proposal, encoded, notNull(one.Data), w.loadKey[0], int64(old), encoded}
+			w.args = []any{seconds, int64(one.Generation), one.Ended, w.proposal, about, notNull(one.Data), w.loadKey[0], int64(old), about}
 			return w
 		},
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,6 +30,7 @@ type house struct {
 
 func newHouse(t *testing.T, c *servertest.Cassandra) *house {
 	h := &house{Cassandra: c, cfg: Config{Hosts: c.Hosts, Keyspace: "longcase", Log: slog.New(slog.DiscardHandler)}}
+	h.cfg.User, h.cfg.Password = "cassandra", "cassandra" // as long as nobody asks, they do no harm
 	e, err := Open(t.Context(), h.cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -86,12 +88,12 @@ func forever(tb testing.TB, of store.Engine) (all []string) {
 			continue
 		}
 		for _, column := range t.ofKind("regular") {
-			q := e.session.Query(fmt.Sprintf("SELECT %s, TTL(%s) FROM %s", t.ofKind("partition_key")[0], column, t.name))
+			q := e.session.Query(fmt.Sprintf("SELECT %s, TTL(%s), WRITETIME(%s) FROM %s", t.ofKind("partition_key")[0], column, column, t.name))
 			err := e.each(tb.Context(), "look for what stays", q, func(scan func(...any) error) error {
 				var key []byte
-				var left *int
-				err := scan(&key, &left)
-				if len(key) >= len(e.space) && string(key[:len(e.space)]) == string(e.space) && left == nil {
+				var left, written *int64
+				err := scan(&key, &left, &written)
+				if strings.HasPrefix(string(key), string(e.space)) && left == nil && written != nil {
 					all = append(all, fmt.Sprintf("%s of %x in %s", column, key, t.name))
 				}
 				return err
@@ -104,8 +106,16 @@ func forever(tb testing.TB, of store.Engine) (all []string) {
 	return all
 }
 
+// tombstones are what one read may meet at the cluster under test.
+const tombstones = 1000
+
 func TestOneNode(t *testing.T) {
 	t.Setenv("LONGCASE_CASSANDRA_SYNC", "group") // acknowledged writes survive a kill
-	h := newHouse(t, servertest.StartCassandra(t, 1))
+	h := newHouse(t, servertest.StartCassandra(t, 1, fmt.Sprint("tombstone_failure_threshold: ", tombstones)))
 	t.Run("keeps the contract", h.suite)
+	t.Run("traps", h.traps)
+	t.Run("schema", h.schema)
+	t.Run("a node that is silent for a while", h.paused)
+	t.Run("a node that dies and comes back", h.killed)
+	t.Run("a password that is asked for", h.password)
 }
