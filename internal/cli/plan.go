@@ -23,27 +23,60 @@ type planned struct {
 	once    bool
 	renewed []string
 	asJSON  bool
+	store   plannedStore
 }
 
 func planCommand(env *Env) *cobra.Command {
 	p := &planned{env: env}
 	cmd := &cobra.Command{
-		Use:   "plan [NAME...]",
-		Short: "Foresee how long chains of credentials last, and what ends them",
-		Long: "Foresee how long chains of credentials last: each link's life, who renews it, and what ends the chain.\n" +
+		Use:   "plan [NAME...] | plan --rate RATE",
+		Short: "Foresee how long chains of credentials last, or what the store will hold",
+		Long: "With --rate, foresee what the store holds when as much ends as begins: sessions, rows and disk on each\n" +
+			"engine, what it would grow by without an end, and what 10 to 1,000,000 requests a second take.\n\n" +
+			"Without it, foresee how long chains of credentials last: each link's life, who renews it, and what ends the chain.\n" +
 			"Without names, of each credential that is published or that no other is got with. With --for, a chain\n" +
 			"that ends before the job does is named, with a remedy (exit code 1). No service is asked: lives are those\n" +
 			"that the configuration asks for, that a token in a file says, or that vendors document.",
 		ValidArgsFunction: env.completeNames(&p.file),
-		RunE:              func(_ *cobra.Command, names []string) error { return p.run(names) },
+		RunE:              func(cmd *cobra.Command, names []string) error { return p.choose(cmd, names) },
 	}
 	fileFlag(cmd, &p.file)
 	f := cmd.Flags()
 	f.StringVar(&p.length, "for", "", "how long the job runs that the credentials are for: a `duration` like 6h")
 	f.BoolVar(&p.once, "once", false, "the job takes each credential once, at its beginning, and never asks again")
 	f.StringArrayVar(&p.renewed, "renewed", nil, "`name` of a credential whose file somebody keeps fresh; may be repeated")
+	p.store.flags(cmd)
 	jsonFlag(cmd, &p.asJSON)
 	return cmd
+}
+
+// choose tells the two plans apart: flags of one mean nothing to the other.
+func (p *planned) choose(cmd *cobra.Command, names []string) error {
+	rated := cmd.Flags().Changed("rate")
+	foreign := storeFlags()
+	if rated {
+		foreign = []string{"for", "once", "renewed"}
+	}
+	for _, flag := range foreign {
+		switch {
+		case !cmd.Flags().Changed(flag):
+		case rated:
+			return usage("--%s is about chains of credentials, --rate about the store: give one of them", flag)
+		default:
+			return usage("--%s is about the store: how many sessions begin? give --rate, like 10/s", flag)
+		}
+	}
+	if !rated {
+		return p.run(names)
+	}
+	if len(names) > 0 {
+		return usage("%s: credentials have chains, --rate is about the store: leave one of them out", strings.Join(names, " "))
+	}
+	cfg, _, err := p.read()
+	if err != nil {
+		return err
+	}
+	return p.foresee(cfg)
 }
 
 func (p *planned) run(names []string) error {
@@ -72,7 +105,7 @@ func (p *planned) read() (*config.Config, plan.Job, error) {
 	job := plan.Job{Once: p.once}
 	file := p.env.configFile(p.file)
 	if file == "" {
-		return nil, job, &misuse{errors.New("which configuration? give -c FILE or LONGCASE_CONFIG"), "longcase plan -c FILE [NAME...]"}
+		return nil, job, &misuse{errors.New("which configuration? give -c FILE or LONGCASE_CONFIG"), "longcase plan -c FILE [--rate R] [NAME...]"}
 	}
 	if p.once && p.length == "" {
 		return nil, job, usage("--once needs --for: how long does the job hold what it took?")
