@@ -272,3 +272,17 @@ func TestInterval(t *testing.T) {
 
 // ownTables is read only.
 var ownTables = []string{"sessions", "documents", "marks", "revocations", "registry", "state"}
+
+// A version compares with itself as equal, and its text, whatever a server
+// says, never stops the program.
+func FuzzVersion(f *testing.F) {
+	for _, s := range []string{"5.0.5", "5.0-beta1", "4.1.6-SNAPSHOT", "", "4..", "999999999999999999999.1", "3.11.16.1"} {
+		f.Add(s, "5.0")
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		v, w := parseVersion(a), parseVersion(b)
+		if v.compare(v) != 0 || v.compare(w) != -w.compare(v) {
+			t.Errorf("%q and %q: %d and %d", a, b, v.compare(w), w.compare(v))
+		}
+	})
+}

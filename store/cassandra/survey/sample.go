@@ -277,6 +277,9 @@ func (m *sampler) finish() {
 
 // past is the token a share of the ring further on, or the last one.
 func past(from int64, share float64) int64 {
+	if share >= 1 {
+		return math.MaxInt64
+	}
 	step := uint64(share * math.Exp2(64))
 	if step > uint64(math.MaxInt64)-uint64(from) { // the distance to the last token, also of a negative one
 		return math.MaxInt64
