@@ -12,7 +12,7 @@
 // partition that is made or dropped meanwhile makes nobody wait. The parents
 // serve lists, copies and operators.
 //
-// Partitions are made ahead, as far as Config.Longest and an hour, by Open and
+// Partitions are made ahead, as far as Config.Longest and half an hour, by Open and
 // by each Retire. There is no default partition: a write for which none is there
 // makes it and logs a warning, unless its bucket was retired. How wide they are
 // follows from the longest life, see width: a 32nd of it, so that what is over

@@ -125,12 +125,8 @@ func (e *Engine) Clock(ctx context.Context) (now time.Time, err error) {
 	}
 	defer e.leave()
 	var retired int64
-	found, err := e.queryRow(ctx, parent(`SELECT clock_timestamp(), retired FROM meta`), nil, &now, &retired)
-	if err == nil && !found {
-		err = fmt.Errorf("postgres: table %s.meta is empty: %w", e.schema, store.ErrSchema)
-	}
-	if err != nil {
-		return now, err
+	if _, err := e.queryRow(ctx, plain(`SELECT clock_timestamp(), retired FROM meta`), nil, &now, &retired); err != nil {
+		return now, fmt.Errorf("the store's clock: %w", err)
 	}
 	e.raise(retired)
 	return now.UTC(), nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/longcase/longcase/store"
@@ -56,6 +57,9 @@ func hasCode(err error, code string) bool {
 func sorted(ctx context.Context, err error, wrote bool) error {
 	if e := refusal(err); e != nil {
 		return sortedRefusal(e)
+	}
+	if errors.Is(err, pgx.ErrNoRows) { // the only table of which a row is always wanted
+		return fmt.Errorf("postgres: the table meta is empty: %w", store.ErrSchema)
 	}
 	gone := ctx.Err()
 	switch sent := wrote && !pgconn.SafeToRetry(err); {

@@ -15,7 +15,12 @@ import (
 
 // aheadMargin is how much further than the longest life partitions are made, for
 // the nodes that were not told to look for a while.
-const aheadMargin = time.Hour
+const aheadMargin = 30 * time.Minute
+
+// until is the last bucket for which a partition is wanted at now.
+func until(longest time.Duration, now time.Time) int64 {
+	return store.ClassOf(longest).Bucket(now.Add(longest + aheadMargin)).Unix()
+}
 
 func (e *Engine) readShape(ctx context.Context, c *pgxpool.Conn) error {
 	all, err := readShape(ctx, c)
@@ -46,8 +51,7 @@ func (e *Engine) makeAhead(ctx context.Context) error {
 	want := func(all [kinds]partitions) (add [kinds]partitions, n int) {
 		for k := range kinds {
 			longest := k.longest(e.cfg)
-			until := store.ClassOf(longest).Bucket(now.Add(longest + aheadMargin)).Unix()
-			add[k] = all[k].missing(k, max(now.Unix(), e.retired.Load()), until, width(longest))
+			add[k] = all[k].missing(k, max(now.Unix(), e.retired.Load()), until(longest, now), width(longest))
 			n += len(add[k])
 		}
 		return add, n

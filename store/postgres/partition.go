@@ -38,12 +38,14 @@ func (k kind) storage() string {
 	return "autovacuum_enabled = off"
 }
 
-// longest is how far ahead partitions of k are wanted.
+// longest is how far ahead partitions of k are wanted: an hour at least, for what
+// lives by other rules than a session.
 func (k kind) longest(cfg Config) time.Duration {
+	longest := max(cfg.Longest, time.Hour)
 	if k == kindMark {
-		return min(max(cfg.Longest, time.Hour), store.MaxMark)
+		return min(longest, store.MaxMark)
 	}
-	return cfg.Longest
+	return longest
 }
 
 // grid is the spacing of all buckets: the width of the narrowest class, which
@@ -56,10 +58,10 @@ const grid = int64(time.Duration(store.Short) / time.Second)
 var widths = [...]int64{grid, 6 * 60, 30 * 60, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600, 7 * 24 * 3600, 28 * 24 * 3600}
 
 // width is how wide a partition of records is that live for longest at most:
-// the width that is next to a 32nd of it, and a bucket of its class at least. So
-// at steady state a partition that is not over yet holds a 32nd of what lives
-// too long, a seventh in the worst case, and there are about 32, 13 to 40 for
-// lives from an hour to a year.
+// the first width that is a 32nd of that and no less than a bucket of its class.
+// So there are about 36 partitions of a kind or fewer (15 for 12 h, 33 for
+// 30 d), and what is over but not dropped yet is at most a quarter of what lives,
+// and a bucket of the class where that is more.
 func width(longest time.Duration) int64 {
 	least := max(int64(longest/time.Second)/32, int64(time.Duration(store.ClassOf(longest))/time.Second))
 	for _, w := range widths {

@@ -22,11 +22,11 @@ import (
 // that its outcome is known.
 const (
 	connectPatience   = 5 * time.Second // to connect to one host, and to get a connection of the pool
-	statementPatience = 5 * time.Second // statement_timeout
-	answerPatience    = 6 * time.Second // for the answer to one statement
-	idlePatience      = 10 * time.Second
-	lockPatience      = 3 * time.Second
-	gonePatience      = time.Second // for a statement whose caller has gone
+	lockPatience      = 5 * time.Second
+	statementPatience = 8 * time.Second  // statement_timeout
+	answerPatience    = 10 * time.Second // for the answer to one statement, or a transaction of a few
+	idlePatience      = 15 * time.Second // of a transaction that its node has forgotten
+	gonePatience      = time.Second      // for a statement whose caller has gone
 )
 
 // defaultConns is how many connections a node keeps at most. PostgreSQL takes

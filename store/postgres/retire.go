@@ -112,22 +112,18 @@ func (e *Engine) dropEnded(ctx context.Context, mark int64) error {
 	return e.try(ctx, false, e.readShape)
 }
 
+const isPartition = `SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass($1) AND inhparent = $2::text::regclass)`
+
 // drop reports whether it dropped p: another node may have. It locks the
 // partition first and then, for a moment, the parent. A concurrent detach would
 // spare lists and the feed that moment, but waits for every reader, and leaves
 // half of itself behind if it is cut short.
 func (e *Engine) drop(ctx context.Context, k kind, p partition) (did bool, err error) {
 	err = e.reshape(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		did = false
-		all, err := readShape(ctx, tx)
-		if err != nil {
+		if err := tx.QueryRow(ctx, isPartition, p.name, k.table()).Scan(&did); err != nil || !did {
 			return err
 		}
-		if there, ok := all[k].find(p.last); !ok || there != p {
-			return nil
-		}
-		did = true
-		_, err = tx.Exec(ctx, fmt.Sprintf(`SET LOCAL lock_timeout = %s; LOCK TABLE %s IN ACCESS EXCLUSIVE MODE; DROP TABLE %s`,
+		_, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL lock_timeout = %s; LOCK TABLE %s IN ACCESS EXCLUSIVE MODE; DROP TABLE %s`,
 			millis(dropPatience), p.name, p.name))
 		return err
 	})

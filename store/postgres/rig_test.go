@@ -65,14 +65,16 @@ var schemas atomic.Int64
 func newSchema(tb testing.TB, s *servertest.Postgres) (url string) {
 	name := fmt.Sprintf("s%d", schemas.Add(1))
 	url = s.URL("postgres") + "?search_path=" + name
-	tb.Cleanup(func() { run1(tb, s.URL("postgres"), "DROP SCHEMA IF EXISTS "+name+" CASCADE") })
+	tb.Cleanup(func() { execute(tb, s.URL("postgres"), "DROP SCHEMA IF EXISTS "+name+" CASCADE") })
 	return url
 }
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func open(tb testing.TB, cfg Config) *Engine {
 	tb.Helper()
 	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
+		cfg.Log = quiet()
 	}
 	e, err := Open(context.Background(), cfg)
 	if err != nil {
@@ -88,8 +90,8 @@ func fresh(tb testing.TB) *Engine {
 	return open(tb, Config{URL: newSchema(tb, server), Longest: 3 * time.Hour})
 }
 
-// run1 runs SQL on a connection of its own.
-func run1(tb testing.TB, url, sql string) {
+// execute runs SQL on a connection of its own.
+func execute(tb testing.TB, url, sql string) {
 	tb.Helper()
 	c := dial(tb, url)
 	defer c.Close(context.Background())

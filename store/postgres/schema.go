@@ -71,8 +71,11 @@ func (e *Engine) migrate(ctx context.Context) error {
 // version is 0 where there is nothing yet.
 func (e *Engine) version(ctx context.Context) (version int, err error) {
 	found, err := e.queryRow(ctx, parent(hasMeta), nil)
-	if err == nil && found {
-		_, err = e.queryRow(ctx, parent(`SELECT version FROM meta`), nil, &version)
+	if err != nil || !found {
+		return 0, err
+	}
+	if found, err = e.queryRow(ctx, parent(`SELECT version FROM meta`), nil, &version); err == nil && !found {
+		err = sorted(ctx, pgx.ErrNoRows, false)
 	}
 	return version, err
 }
