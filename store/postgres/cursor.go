@@ -9,7 +9,8 @@ import (
 )
 
 // snapshot is a pg_snapshot: what a statement could see. It saw every
-// transaction below most but those below that were still running.
+// transaction below most but those below that were still running. The zero
+// snapshot has seen nothing.
 type snapshot struct {
 	most    uint64   // the first transaction that had not begun
 	running []uint64 // those below most that had not ended, in order
@@ -18,9 +19,6 @@ type snapshot struct {
 // maxRunning bounds the transactions a cursor names. It treats those behind the
 // last one as not seen, which shows some entries twice.
 const maxRunning = 16
-
-// none has seen nothing.
-func (s snapshot) none() bool { return s.most == 0 }
 
 // least is the first transaction that may not have been seen.
 func (s snapshot) least() uint64 {

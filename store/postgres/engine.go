@@ -50,7 +50,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool, schema, err := newPool(cfg)
+	pool, schema, err := newPool(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -37,8 +37,9 @@ const defaultConns = 20
 // triggers, xid8, attaching without a strong lock), as server_version_num.
 const oldest = 140000
 
-// newPool reads the URL. It connects to nothing yet.
-func newPool(cfg Config) (pool *pgxpool.Pool, schema string, err error) {
+// newPool reads the URL. It connects to nothing yet; the pool does not end with
+// ctx.
+func newPool(ctx context.Context, cfg Config) (pool *pgxpool.Pool, schema string, err error) {
 	pc, err := parseURL(cfg.URL)
 	if err != nil {
 		return nil, "", err
@@ -52,7 +53,7 @@ func newPool(cfg Config) (pool *pgxpool.Pool, schema string, err error) {
 	pc.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite // what was written is read
 	pc.PingTimeout = connectPatience
 	pc.AfterConnect = makeDurable
-	if pool, err = pgxpool.NewWithConfig(context.Background(), pc); err != nil {
+	if pool, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), pc); err != nil {
 		return nil, "", fmt.Errorf("postgres: %w", err)
 	}
 	return pool, schema, nil
