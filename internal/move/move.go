@@ -247,7 +247,7 @@ func (m *mover) freeze(ctx context.Context) error {
 	}
 	m.Progress(Progress{Step: Freezing})
 	old, err := m.Source.ReadOnly(ctx)
-	if err == nil && !strings.Contains(old, m.page.ID) {
+	if err == nil { // set already or not: only SetReadOnly says that nobody writes any more
 		err = m.Source.SetReadOnly(ctx, m.reason(old))
 	}
 	if err != nil {
@@ -258,6 +258,9 @@ func (m *mover) freeze(ctx context.Context) error {
 }
 
 func (m *mover) reason(old string) string {
+	if strings.Contains(old, m.page.ID) {
+		return old
+	}
 	r := fmt.Sprintf("copied to %s, begun %s (copy %s)", m.To, m.page.Began.Format(time.RFC3339), m.page.ID)
 	if old != "" {
 		r += "; before that: " + old[:min(len(old), maxReason)]
