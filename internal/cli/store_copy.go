@@ -38,12 +38,18 @@ type storeCopy struct {
 	env            *Env
 	verify, asJSON bool
 	from, to       config.Data
+	began          bool
 }
 
 func (c *storeCopy) run(ctx context.Context, from, to string) error {
 	if err := c.parse(from, to); err != nil {
 		return err
 	}
+	return c.told(c.both(ctx))
+}
+
+// both opens the two stores and copies.
+func (c *storeCopy) both(ctx context.Context) error {
 	source, err := openStore(ctx, c.env, c.from, 0)
 	if err != nil {
 		return err
@@ -52,7 +58,7 @@ func (c *storeCopy) run(ctx context.Context, from, to string) error {
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}
-	return c.told(errors.Join(c.copy(ctx, source, target), target.Close(), source.Close()))
+	return errors.Join(c.copy(ctx, source, target), target.Close(), source.Close())
 }
 
 // openTarget opens the target for all that the source holds.
@@ -124,6 +130,7 @@ func endOf(r store.Record) time.Time {
 }
 
 func (c *storeCopy) copy(ctx context.Context, source, target store.Movable) error {
+	c.began = true
 	p := &meter{w: c.env.Stderr, screen: screen(c.env.Stderr), now: c.env.Now}
 	r, err := move.Run(ctx, move.Config{
 		Source: source, Target: target, From: c.from.String(), To: c.to.String(),
@@ -153,7 +160,7 @@ func (c *storeCopy) told(err error) error {
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(c.env.Stderr, "longcase: interrupted; run the same command again and it goes on where it was")
 		return err
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrUnknown):
+	case errors.Is(err, store.ErrUnavailable) && c.began, errors.Is(err, store.ErrUnknown):
 		return unreachable(fmt.Errorf("%w; run the same command again and it goes on where it was", err))
 	}
 	return kept(err)
@@ -200,17 +207,19 @@ func (c *storeCopy) print(r move.Result) {
 
 // steps is what is left to do.
 func (c *storeCopy) steps() []string {
-	steps := []string{fmt.Sprintf("data: %s", c.to)}
-	key := "keys.encrypt_with: the same key as before; the copied keys open with no other"
-	switch {
-	case !c.from.Database():
-		key += fmt.Sprintf(" (unless the file names one, it is %s)", filepath.Join(c.from.Dir, "kek"))
-	case !c.to.Database():
-		key += fmt.Sprintf(" (or put it into %s, mode 0600)", filepath.Join(c.to.Dir, "kek"))
+	key := "keys.encrypt_with: the same key as before"
+	if !c.from.Database() {
+		key += fmt.Sprintf(" (%s, unless the file named one)", filepath.Join(c.from.Dir, "kek"))
 	}
-	return append(steps, key,
+	key += "; the copied keys open with no other"
+	if !c.to.Database() {
+		key += fmt.Sprintf("; or put it into %s, mode 0600", filepath.Join(c.to.Dir, "kek"))
+	}
+	return []string{
+		fmt.Sprintf("data: %s", c.to), key,
 		"start longcase serve; gates that follow the feed begin it anew by themselves",
-		fmt.Sprintf("delete %s, with every backup of it, when its last session is over", c.from))
+		fmt.Sprintf("delete %s, with every backup of it, when its last session is over", c.from),
+	}
 }
 
 func counts(n move.Counts) string {
