@@ -40,9 +40,10 @@ func Examine(ctx context.Context, data config.Data, ask doctor.Ask, o StoreOptio
 	return doctor.Examined(k, ask), nil
 }
 
-// Fill and Filled are what Backfill is asked for, and how far it came.
 type (
-	Fill   = survey.Fill
+	// Fill is what Backfill is asked for.
+	Fill = survey.Fill
+	// Filled is how far Backfill came.
 	Filled = survey.Filled
 )
 
