@@ -125,7 +125,7 @@ func (h *history) do(client int, k key, in input, call func() (output, error)) o
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err != nil && (out.Err == not || out.Err == unknown) && !(givenUp(err) && out.Return-in.Call < soon) {
+	if err != nil && (out.Err == not || out.Err == unknown) && (!givenUp(err) || out.Return-in.Call >= soon) {
 		h.undone++
 	}
 	switch {
@@ -168,8 +168,9 @@ func (h *history) counts() (recorded, unknown, undone int) {
 	return recorded, h.unknown, h.undone
 }
 
-// soon is how early a client gives up that gives up for no reason.
-const soon = instant(50 * time.Millisecond)
+// soon is how early a client gives up that gives up for no reason; a busy
+// machine takes its time to say so.
+const soon = instant(1800 * time.Millisecond)
 
 // givenUp reports whether it was the caller who ended a call.
 func givenUp(err error) bool {
