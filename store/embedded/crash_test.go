@@ -59,7 +59,9 @@ func crashRun(t *testing.T, images int, seed uint64, write *pebble.WriteOptions)
 		time.Sleep(time.Duration(rng.IntN(2000)) * time.Microsecond)
 		acked := l.acknowledged()
 		image := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
+		l.rest.Lock() // a slow check would have more and more to check
 		lost += l.missing(t, openImage(t, image, write), acked)
+		l.rest.Unlock()
 	}
 	cancel()
 	writers.Wait()
@@ -100,6 +102,7 @@ type load struct {
 	begin    time.Time
 	sessions []store.Session
 	acked    []progress
+	rest     sync.RWMutex // writers hold it for reading, a turn each
 }
 
 type progress struct{ generation, marks, revocations atomic.Uint64 }
@@ -134,19 +137,26 @@ func (l *load) write(ctx context.Context, t *testing.T, i int) {
 	l.acked[i].generation.Store(1)
 	for g := uint64(1); ctx.Err() == nil; g++ {
 		s.Generation, s.Data = store.Generation(g+1), data(g+1)
-		if err := l.e.Sessions().Replace(context.Background(), s, store.Generation(g)); err != nil {
-			t.Error(err)
-		}
-		l.acked[i].generation.Store(g + 1)
-		if _, err := l.e.Marks().First(context.Background(), l.mark(i, g)); err != nil {
-			t.Error(err)
-		}
-		l.acked[i].marks.Store(g)
-		if err := l.e.Revocations().Add(context.Background(), l.revocation(i, g)); err != nil {
-			t.Error(err)
-		}
-		l.acked[i].revocations.Store(g)
+		l.turn(t, i, g, s)
 	}
+}
+
+func (l *load) turn(t *testing.T, i int, g uint64, s store.Session) {
+	l.rest.RLock()
+	defer l.rest.RUnlock()
+	ctx := context.Background()
+	if err := l.e.Sessions().Replace(ctx, s, store.Generation(g)); err != nil {
+		t.Error(err)
+	}
+	l.acked[i].generation.Store(g + 1)
+	if _, err := l.e.Marks().First(ctx, l.mark(i, g)); err != nil {
+		t.Error(err)
+	}
+	l.acked[i].marks.Store(g)
+	if err := l.e.Revocations().Add(ctx, l.revocation(i, g)); err != nil {
+		t.Error(err)
+	}
+	l.acked[i].revocations.Store(g)
 }
 
 func (l *load) mark(i int, n uint64) store.Mark {

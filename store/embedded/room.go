@@ -40,11 +40,18 @@ type room struct {
 
 	mu      sync.Mutex
 	waiting int
-	full    chan struct{} // closed while something waits
+	full    atomic.Pointer[chan struct{}] // closed while something waits
 }
 
 func newRoom(cfg Config, disk vfs.FS) *room {
-	return &room{dir: cfg.Dir, spare: uint64(cfg.Spare), disk: disk, log: cfg.Log, full: make(chan struct{})}
+	r := &room{dir: cfg.Dir, spare: uint64(cfg.Spare), disk: disk, log: cfg.Log}
+	r.roomy()
+	return r
+}
+
+func (r *room) roomy() {
+	full := make(chan struct{})
+	r.full.Store(&full)
 }
 
 // open refuses to open a store that could not even write its logs into tables:
@@ -96,11 +103,7 @@ func (r *room) errFull() error {
 }
 
 // filled is closed while the disk is full.
-func (r *room) filled() <-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.full
-}
+func (r *room) filled() <-chan struct{} { return *r.full.Load() }
 
 func (r *room) isFull() bool {
 	select {
@@ -117,7 +120,7 @@ func (r *room) begin() {
 	defer r.mu.Unlock()
 	if r.waiting++; r.waiting == 1 {
 		r.log.Error("the disk is full: writes wait until there is room", "dir", r.dir)
-		close(r.full)
+		close(*r.full.Load())
 	}
 }
 
@@ -126,7 +129,7 @@ func (r *room) end() {
 	defer r.mu.Unlock()
 	if r.waiting--; r.waiting == 0 {
 		r.log.Info("the disk has room again: writes go on", "dir", r.dir)
-		r.full = make(chan struct{})
+		r.roomy()
 	}
 }
 
