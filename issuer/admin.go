@@ -44,15 +44,19 @@ type SessionInfo struct {
 // After of the next page is: empty on the last. Those that are over by idleness
 // are among them. It reads the whole range.
 func (is *Issuer) ListSessions(ctx context.Context, f SessionFilter) ([]SessionInfo, string, error) {
+	if f.Limit <= 0 || f.Limit > maxPage {
+		f.Limit = maxPage
+	}
+	return is.listSessions(ctx, f)
+}
+
+func (is *Issuer) listSessions(ctx context.Context, f SessionFilter) ([]SessionInfo, string, error) {
 	var after store.ID
 	if f.After != "" {
 		var err error
 		if after, err = store.ParseID(f.After); err != nil {
 			return nil, "", err
 		}
-	}
-	if f.Limit <= 0 || f.Limit > maxPage {
-		f.Limit = maxPage
 	}
 	page, err := is.cfg.Engine.Sessions().List(ctx, after, f.Limit)
 	if err != nil {
@@ -224,9 +228,12 @@ func (is *Issuer) settle(ctx context.Context, before time.Time) {
 }
 
 // How many sessions are ended at once, so that they share the store's writes,
-// and how long ending all may take: it goes on when the caller has left.
+// how many are looked at for that at once (on some engines each page reads the
+// whole range), and how long ending all may take: it goes on when the caller has
+// left.
 const (
 	endAtOnce     = 64
+	endPage       = 1 << 16
 	endAllTimeout = 30 * time.Minute
 )
 
@@ -235,9 +242,10 @@ const (
 func (is *Issuer) endAll(ctx context.Context, f SessionFilter, now time.Time) (int, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endAllTimeout)
 	defer cancel()
+	f.Limit = endPage
 	n := 0
 	for {
-		page, next, err := is.ListSessions(ctx, f)
+		page, next, err := is.listSessions(ctx, f)
 		if err != nil {
 			return n, err
 		}
