@@ -24,7 +24,7 @@ func storeCopyCommand(env *Env) *cobra.Command {
 		Short: "Move a store to another engine; run it again to go on where it was interrupted",
 		Args:  arguments(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c := storeCopy{env: env, verify: verify, asJSON: asJSON}
+			c := storeCopy{env: env, verify: verify, asJSON: asJSON, data: args[1]}
 			return c.run(cmd.Context(), args[0], args[1])
 		},
 	}
@@ -38,6 +38,7 @@ type storeCopy struct {
 	env            *Env
 	verify, asJSON bool
 	from, to       config.Data
+	data           string // TO as it was given
 	began          bool
 }
 
@@ -215,8 +216,12 @@ func (c *storeCopy) steps() []string {
 	if !c.to.Database() {
 		key += fmt.Sprintf("; or put it into %s, mode 0600", filepath.Join(c.to.Dir, "kek"))
 	}
+	data := c.data
+	if c.to.Password != (config.DataPassword{}) && !strings.Contains(data, "${") {
+		data = c.to.String() // without its password
+	}
 	return []string{
-		fmt.Sprintf("data: %s", c.to), key,
+		"data: " + data, key,
 		"start longcase serve; gates that follow the feed begin it anew by themselves",
 		fmt.Sprintf("delete %s, with every backup of it, when its last session is over", c.from),
 	}
