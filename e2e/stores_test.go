@@ -25,23 +25,31 @@ const dataPassword = "hunter2-of-the-database"
 
 // remote is a database that can be killed and started again.
 type remote struct {
-	name  string
-	data  string // as data: names it
+	fresh func(name string) string // an empty place, as data: names it
 	kill  func()
 	start func()
 }
 
-// eachRemote runs a test on a PostgreSQL and on a Cassandra of its own.
-func eachRemote(t *testing.T, test func(t *testing.T, r remote)) {
-	t.Run("PostgreSQL", func(t *testing.T) {
-		pg := servertest.StartPostgres(t, "")
-		data := strings.Replace(pg.CreateDatabase("longcase"), "longcase@", "longcase:"+dataPassword+"@", 1)
-		test(t, remote{"PostgreSQL", data, pg.Kill, pg.Start})
-	})
-	t.Run("Cassandra", func(t *testing.T) {
-		c := servertest.StartCassandra(t, 1)
-		test(t, remote{"Cassandra", c.URL("longcase"), func() { c.Kill(0) }, func() { c.Start(0) }})
-	})
+func TestNodesOnPostgreSQL(t *testing.T) {
+	pg := servertest.StartPostgres(t, "")
+	shared(t, remote{func(name string) string { return withPassword(pg.CreateDatabase(name)) }, pg.Kill, pg.Start})
+	t.Run("a database that cannot be is refused", func(t *testing.T) { cannotBe(t, pg) })
+}
+
+func TestNodesOnCassandra(t *testing.T) {
+	t.Setenv("LONGCASE_CASSANDRA_SYNC", "group") // one replica: what it acknowledged must outlive a kill
+	c := servertest.StartCassandra(t, 1)
+	shared(t, remote{c.URL, func() { c.Kill(0) }, func() { c.Start(0) }})
+}
+
+func withPassword(data string) string {
+	return strings.Replace(data, "longcase@", "longcase:"+dataPassword+"@", 1)
+}
+
+// shared is what holds on every store that several nodes share.
+func shared(t *testing.T, r remote) {
+	t.Run("two nodes", func(t *testing.T) { twoNodes(t, r.fresh("two")) })
+	t.Run("a store that is lost comes back", func(t *testing.T) { lostAndBack(t, r, r.fresh("lost")) })
 }
 
 // newNode makes one node on a store: the first, or another like of.
@@ -72,24 +80,22 @@ func (w *world) launchNode() *world {
 	return w
 }
 
-func TestTwoNodesOnOneStore(t *testing.T) {
-	eachRemote(t, func(t *testing.T, r remote) {
-		a := newNode(t, plan{Grace: "10m", PublishAhead: "2s"}, r.data, nil).launchNode()
-		b := newNode(t, plan{Grace: "10m", PublishAhead: "2s"}, r.data, a).launchNode()
-		t.Run("a token of one is good at the other", func(t *testing.T) {
-			b.call("GET", "/orders/1", a.token("service", "orders.read")).expect(t, http.StatusOK, "")
-			a.call("GET", "/orders/1", b.token("service", "orders.read")).expect(t, http.StatusOK, "")
-		})
-		t.Run("a session goes from one to the other", func(t *testing.T) { goesBetween(t, a, b) })
-		t.Run("raced refreshes on both have one winner", func(t *testing.T) { racesOnBoth(t, a, b) })
-		t.Run("what is used once is used once on both", func(t *testing.T) { onceOnBoth(t, a, b) })
-		t.Run("what one ends the other refuses", func(t *testing.T) { endsOnBoth(t, a, b) })
-		t.Run("a client that one is told of is known to the other", func(t *testing.T) { knownToBoth(t, a, b) })
-		t.Run("keys turn on both", func(t *testing.T) { turnsOnBoth(t, a, b) })
-		t.Run("a node ends and comes back while the other serves", func(t *testing.T) { restarts(t, a, b) })
-		t.Run("a node that is killed loses nothing", func(t *testing.T) { killedBeside(t, a, b) })
-		t.Run("a node 10 minutes ahead is not ready", func(t *testing.T) { aheadIsNotReady(t, r, a) })
+func twoNodes(t *testing.T, data string) {
+	a := newNode(t, plan{Grace: "10m", PublishAhead: "2s"}, data, nil).launchNode()
+	b := newNode(t, plan{Grace: "10m", PublishAhead: "2s"}, data, a).launchNode()
+	t.Run("a token of one is good at the other", func(t *testing.T) {
+		b.call("GET", "/orders/1", a.token("service", "orders.read")).expect(t, http.StatusOK, "")
+		a.call("GET", "/orders/1", b.token("service", "orders.read")).expect(t, http.StatusOK, "")
 	})
+	t.Run("a session goes from one to the other", func(t *testing.T) { goesBetween(t, a, b) })
+	t.Run("raced refreshes on both have one winner", func(t *testing.T) { racesOnBoth(t, a, b) })
+	t.Run("what is used once is used once on both", func(t *testing.T) { onceOnBoth(t, a, b) })
+	t.Run("what one ends the other refuses", func(t *testing.T) { endsOnBoth(t, a, b) })
+	t.Run("a client that one is told of is known to the other", func(t *testing.T) { knownToBoth(t, a, b) })
+	t.Run("keys turn on both", func(t *testing.T) { turnsOnBoth(t, a, b) })
+	t.Run("a node ends and comes back while the other serves", func(t *testing.T) { restarts(t, a, b) })
+	t.Run("a node that is killed loses nothing", func(t *testing.T) { killedBeside(t, a, b) })
+	t.Run("a node 10 minutes ahead is not ready", func(t *testing.T) { aheadIsNotReady(t, data, a) })
 }
 
 func goesBetween(t *testing.T, a, b *world) {
@@ -191,12 +197,10 @@ func turnsOnBoth(t *testing.T, a, b *world) {
 		at.call("GET", "/orders/1", fresh).expect(t, http.StatusOK, "")
 	}
 	must(t, "", nil, "keys", "revoke", kidOf(fresh), "-c", a.file)
-	var last answer
+	b.call("GET", "/orders/1", a.token("service", "orders.read")).expect(t, http.StatusOK, "") // by a key that is a moment old
 	eventually(t, elsewhereHonoured, "the other node's gate refuses the revoked key's tokens", func() bool {
-		last = b.call("GET", "/orders/1", fresh)
-		return last.status != http.StatusOK
+		return b.call("GET", "/orders/1", fresh).code() == "key_revoked" // for a moment the key may be unknown
 	})
-	last.expect(t, http.StatusUnauthorized, "key_revoked")
 	eventually(t, elsewhereHonoured, "the other node signs with another key", func() bool { return kidOf(b.token("service", "orders.read")) != kidOf(fresh) })
 	b.call("GET", "/orders/1", b.token("service", "orders.read")).expect(t, http.StatusOK, "")
 }
@@ -241,8 +245,8 @@ func killedBeside(t *testing.T, a, b *world) {
 }
 
 // aheadIsNotReady starts a third node whose clock is wrong.
-func aheadIsNotReady(t *testing.T, r remote, a *world) {
-	c := newNode(t, plan{}, r.data, a)
+func aheadIsNotReady(t *testing.T, data string, a *world) {
+	c := newNode(t, plan{}, data, a)
 	c.process = startShifted(t, c.dir, c.file, 10*time.Minute)
 	c.hide(dataPassword)
 	got := send(t, get(c.Issuer+"/.longcase/readyz"))
@@ -252,43 +256,43 @@ func aheadIsNotReady(t *testing.T, r remote, a *world) {
 	}
 }
 
-func TestAStoreThatIsLostComesBack(t *testing.T) {
-	eachRemote(t, func(t *testing.T, r remote) {
-		a := newNode(t, plan{Grace: "10m"}, r.data, nil).launchNode()
-		b := newNode(t, plan{Grace: "10m"}, r.data, a).launchNode()
-		l := startRefreshing(t, a, b)
-		time.Sleep(time.Second)
-		r.kill()
-		eventually(t, patience, "nothing is refreshed any more", func() bool { return l.refused.count() > 0 })
-		for _, at := range []*world{a, b} {
-			eventually(t, patience, "a node is not ready", func() bool { return status(at.Issuer+"/.longcase/readyz") == http.StatusServiceUnavailable })
+func lostAndBack(t *testing.T, r remote, data string) {
+	a := newNode(t, plan{Grace: "10m"}, data, nil).launchNode()
+	b := newNode(t, plan{Grace: "10m"}, data, a).launchNode()
+	l := startRefreshing(t, a, b)
+	time.Sleep(time.Second)
+	r.kill()
+	eventually(t, patience, "nothing is refreshed any more", func() bool { return l.refused.count() > 0 })
+	for _, at := range []*world{a, b} {
+		eventually(t, patience, "a node is not ready", func() bool { return !isReady(at) })
+	}
+	c := newNode(t, plan{Grace: "10m"}, data, a)
+	waits(t, c)
+	stopped := newNode(t, plan{}, data, a)
+	waits(t, stopped)
+	if code := stopped.stop(); code != 0 {
+		t.Errorf("a server that waits exits %d at SIGTERM:\n%s", code, stopped.output())
+	}
+	time.Sleep(time.Second)
+	r.start()
+	for _, at := range []*world{a, b, c} {
+		eventually(t, 2*patience, "a node is ready again", func() bool { return isReady(at) })
+	}
+	<-c.ready
+	before := l.done.count()
+	eventually(t, patience, "sessions are refreshed again", func() bool { return l.done.count() > before+20 })
+	for _, token := range l.stop() {
+		c.refresh("web", token).expect(t, http.StatusOK, "")
+	}
+	l.none(t)
+	for _, at := range []*world{a, b} {
+		if n := strings.Count(at.output(), "the store cannot be reached;"); n == 0 || n > 5 {
+			t.Errorf("a lost store is told %d times:\n%.4000s", n, at.output())
 		}
-		c := newNode(t, plan{Grace: "10m"}, r.data, a)
-		waits(t, c)
-		stopped := newNode(t, plan{}, r.data, a)
-		waits(t, stopped)
-		if code := stopped.stop(); code != 0 {
-			t.Errorf("a server that waits exits %d at SIGTERM:\n%s", code, stopped.output())
-		}
-		time.Sleep(time.Second)
-		r.start()
-		for _, at := range []*world{a, b, c} {
-			eventually(t, 2*patience, "a node is ready again", func() bool { return status(at.Issuer+"/.longcase/readyz") == http.StatusOK })
-		}
-		<-c.ready
-		before := l.done.count()
-		eventually(t, patience, "sessions are refreshed again", func() bool { return l.done.count() > before+20 })
-		for _, token := range l.stop() {
-			c.refresh("web", token).expect(t, http.StatusOK, "")
-		}
-		l.none(t)
-		for _, at := range []*world{a, b} {
-			if n := strings.Count(at.output(), "the store cannot be reached;"); n == 0 || n > 3 {
-				t.Errorf("a lost store is told %d times:\n%.4000s", n, at.output())
-			}
-		}
-	})
+	}
 }
+
+func isReady(w *world) bool { return status(w.Issuer+"/.longcase/readyz") == http.StatusOK }
 
 // waits starts a node whose store is away, and looks at what it says.
 func waits(t *testing.T, c *world) {
@@ -393,6 +397,7 @@ func (l *refreshing) loop(i int) {
 			l.done.add()
 		case err == nil && a.status == http.StatusServiceUnavailable && a.code() == "temporarily_unavailable":
 			l.refused.add()
+			time.Sleep(50 * time.Millisecond) // less than Retry-After asks for
 		default:
 			l.mu.Lock()
 			l.wrong = append(l.wrong, fmt.Sprintf("%v %d %s", err, a.status, a.body))
@@ -424,15 +429,14 @@ func (l *refreshing) none(t *testing.T) {
 	t.Logf("%d refreshed, %d refused while the store was away", l.done.count(), l.refused.count())
 }
 
-// A database that cannot be is refused at the start, and its password is not in
-// the refusal.
-func TestADatabaseThatCannotBeIsRefused(t *testing.T) {
-	pg := servertest.StartPostgres(t, "")
+// cannotBe are databases that are refused at the start; their passwords are not
+// in the refusal.
+func cannotBe(t *testing.T, pg *servertest.Postgres) {
 	for _, tt := range []struct {
 		name, data, says string
 		code             int
 	}{
-		{"one that is not there", strings.Replace(pg.URL("nobody"), "longcase@", "longcase:"+dataPassword+"@", 1), "nobody", 3},
+		{"one that is not there", withPassword(pg.URL("nobody")), "nobody", 3},
 		{"a user who is not there", "postgres://stranger:" + dataPassword + "@" + pg.Address() + "/postgres", "stranger", 3},
 		{"plain, on another machine", "postgres://u:" + dataPassword + "@192.0.2.1/l?sslmode=disable", "verify-full", 2},
 		{"a variable that is not set", "postgres://u:${LONGCASE_E2E_NONE}@" + pg.Address() + "/l", "LONGCASE_E2E_NONE", 2},

@@ -142,7 +142,7 @@ func (s *shift) acceptedKeys(what string, a config.Accept) (verify.Keys, error) 
 	case a.JWKS.File != "":
 		return keyFile(what+".jwks", a.JWKS.File)
 	case s.cfg.Issuer != nil && s.cfg.Issuer.URL == a.Issuer && a.JWKS.URL == "":
-		return ownKeys{s.ring, s.house.now}, nil
+		return ownKeys{s.ring, s.shared, s.house.now}, nil
 	default:
 		return s.remotes.add(origin{a.Issuer, a.JWKS.URL, a.KeysStale})
 	}

@@ -32,7 +32,8 @@ type shift struct {
 	house   *house
 	cfg     *config.Config
 	remotes *sources
-	ring    *keys.Keyring // nil without an issuer, like the next two
+	ring    *keys.Keyring // nil without an issuer, like the next three
+	shared  *shared       // nil too where no other node uses the store
 	clients *clients
 	issuer  *issuer.Issuer
 	gate    *gate.Gate           // nil without a gate
@@ -129,6 +130,9 @@ func (s *shift) newRing(c *config.Issuer) (err error) {
 		Overlap: jwks.Overlap(c.Lifetimes.Access, c.Signing.PublishAhead), SessionAbsolute: c.Lifetimes.SessionAbsolute,
 		Log: s.house.log.With("room", "keys"), Now: s.house.now,
 	})
+	if s.house.data.Database() {
+		s.shared = newShared(s.ring)
+	}
 	return err
 }
 
@@ -182,6 +186,9 @@ func (s *shift) start(ctx context.Context) {
 		run(s.ring.Run)
 		run(s.clients.run)
 		run(s.issuer.Run)
+		if s.shared != nil {
+			run(s.followRevokedKeys)
+		}
 	}
 	if s.gate != nil {
 		run(s.gate.Run)
@@ -269,7 +276,7 @@ func (s *shift) handler(p place) http.Handler {
 func (s *shift) behind(p place) http.Handler {
 	switch p.room {
 	case roomIssuer:
-		return s.issuer.Handler()
+		return s.shared.freshKeys(s.issuer.Handler())
 	case roomGate:
 		return s.gate.Handler()
 	case roomAgent:

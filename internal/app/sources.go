@@ -96,15 +96,20 @@ func (s *sources) end(next *sources) {
 }
 
 // ownKeys verifies the tokens of the issuer in the same process: no fetch, and
-// a revoked key is gone at once.
+// a revoked key is gone at once. A key that another node made is looked for.
 type ownKeys struct {
-	ring *keys.Keyring
-	now  func() time.Time
+	ring   *keys.Keyring
+	shared *shared // nil: no other node makes keys
+	now    func() time.Time
 }
 
 // Keys implements verify.Keys.
-func (o ownKeys) Keys(_ context.Context, kid string, alg token.Algorithm) ([]token.Key, error) {
+func (o ownKeys) Keys(ctx context.Context, kid string, alg token.Algorithm) ([]token.Key, error) {
 	found := o.ring.Find(kid, alg, o.now())
+	if len(found) == 0 && o.shared != nil {
+		o.shared.refresh(ctx, ringRests)
+		found = o.ring.Find(kid, alg, o.now())
+	}
 	if len(found) == 0 {
 		return nil, jwks.Unknown(kid, alg)
 	}

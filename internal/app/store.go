@@ -49,7 +49,7 @@ func OpenStore(ctx context.Context, data config.Data, o StoreOptions) (store.Mov
 	case config.Cassandra:
 		return openCassandra(ctx, data, o)
 	}
-	return openEmbedded(data.Dir, o)
+	return openEmbedded(data.Dir, o) //nolint:contextcheck // a directory is opened whole or not at all
 }
 
 func openEmbedded(dir string, o StoreOptions) (store.Movable, error) {

@@ -240,6 +240,31 @@ func TestAWrongKEKIsToldApart(t *testing.T) {
 	}
 }
 
+func TestARefreshTakesOverWhatAnotherNodeChanged(t *testing.T) {
+	r, now := memory.New(memory.Config{}).Registry(), time.Now()
+	a, b := load(t, r, nil), load(t, r, nil) // neither follows the registry
+	old := signing(t, a, now)
+	if err := a.Revoke(t.Context(), old, now); err != nil {
+		t.Fatal(err)
+	}
+	if !shows(t, b, old, now) {
+		t.Fatal("the other node knows without looking")
+	}
+	before, _ := r.Get(t.Context(), "ring")
+	for range 2 {
+		if err := b.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after, _ := r.Get(t.Context(), "ring"); shows(t, b, old, now) || signing(t, b, now) != signing(t, a, now) || after.Version != before.Version {
+		t.Errorf("the nodes differ, or a look wrote version %d after %d", after.Version, before.Version)
+	}
+	edit(t, r, "ring", func(record map[string]any) { record["kek"] = "00000000" })
+	if err := b.Refresh(t.Context()); !errors.Is(err, keys.ErrWrongKEK) || signing(t, b, now) != signing(t, a, now) {
+		t.Errorf("Refresh of a ring that cannot be read = %v, or it was taken over", err)
+	}
+}
+
 func TestNodesMakeOneRotationBetweenThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := memory.New(memory.Config{}).Registry()

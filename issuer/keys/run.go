@@ -28,6 +28,17 @@ func (k *Keyring) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// Refresh reads the ring from the registry now. It is for whoever knows that
+// another node has changed it and cannot wait until the watch tells. It changes
+// nothing in the registry.
+func (k *Keyring) Refresh(ctx context.Context) error {
+	e, err := k.read(ctx, ringEntry)
+	if err != nil {
+		return err
+	}
+	return k.applyRing(e)
+}
+
 // follow applies every change of one entry.
 func (k *Keyring) follow(ctx context.Context, entry string, apply func(store.Entry) error) error {
 	changed := func(e store.Entry) {
