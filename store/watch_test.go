@@ -74,7 +74,7 @@ func (p *polling) put(key, value string) {
 	if value == "" {
 		data = nil
 	}
-	if err := errors.Join(err, p.Registry.Put(p.t.Context(), key, data, found.Version)); err != nil {
+	if err := errors.Join(err, p.Put(p.t.Context(), key, data, found.Version)); err != nil {
 		p.t.Fatal(err)
 	}
 }

@@ -229,7 +229,7 @@ func (b *byRange) drop(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n, err := b.Engine.Retire(ctx, now.Add(-store.RetireDelay))
+	n, err := b.Retire(ctx, now.Add(-store.RetireDelay))
 	if err == nil && n == 0 {
 		err = errors.New("nothing was retired")
 	}

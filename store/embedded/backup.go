@@ -69,7 +69,7 @@ func (e *Engine) backup(dir string) error {
 // finish gives a whole backup its name.
 func (e *Engine) finish(unfinished, dir string) error {
 	if e.cfg.FS == nil {
-		if err := os.Chmod(unfinished, 0o700); err != nil {
+		if err := os.Chmod(unfinished, 0o700); err != nil { //nolint:gosec // a directory
 			return err
 		}
 	}

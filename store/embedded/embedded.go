@@ -26,6 +26,23 @@
 //
 // Session lists are for administration and do not wait.
 //
+// # A full disk
+//
+// With less than Config.Spare left, writes are ErrUnavailable before they begin;
+// reads and Retire go on, and compaction gives room back. Where the disk is full
+// nevertheless, what Pebble writes waits for room, the calls that wait with it
+// are ErrUnknown and those behind them ErrUnavailable; all goes on by itself once
+// there is room. A sync that fails, for want of room or otherwise, ends the
+// process: nobody knows what of it is on disk, and opening again finds every
+// acknowledged write.
+//
+// # Damage
+//
+// Every block and every log entry has a checksum. A read that meets damage is
+// ErrCorrupt with the file, as is Open where the list of files or a log is
+// damaged. One thing can not be told from a power cut: damage to the very last
+// entry of the log of a process that was killed.
+//
 // # Ends
 //
 // A key is a kind and an id, and an id begins with the end of its bucket, so

@@ -42,7 +42,12 @@ func (e *Engine) write(held *flight, what string, do func() error) error {
 		return nil
 	case <-filled:
 		held.handed = true
-		e.late.Go(func() { <-ended; held.free() })
+		e.late.Go(func() {
+			if err := <-ended; err != nil {
+				e.cfg.Log.Error("what waited for room could not be written", "what", what, "err", err)
+			}
+			held.free()
+		})
 		return fmt.Errorf("embedded: write %s: the disk of %s is full, it is written when there is room: %w", what, e.cfg.Dir, store.ErrUnknown)
 	}
 }

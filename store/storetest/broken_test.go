@@ -148,16 +148,16 @@ func (d deaf) Replace(ctx context.Context, doc store.Document, old uint64) error
 
 type visit = func(store.Record, store.Place) error
 
-func openExporting(export func(*memory.Engine, context.Context, store.Place, visit) error) Open {
+func openExporting(export func(context.Context, *memory.Engine, store.Place, visit) error) Open {
 	return func(_ testing.TB, cfg Config) store.Engine {
 		e := sound(cfg)
 		return changed{Engine: e, export: func(ctx context.Context, after store.Place, v func(store.Record, store.Place) error) error {
-			return export(e, ctx, after, v)
+			return export(ctx, e, after, v)
 		}}
 	}
 }
 
-func withoutRemoved(e *memory.Engine, ctx context.Context, after store.Place, v visit) error {
+func withoutRemoved(ctx context.Context, e *memory.Engine, after store.Place, v visit) error {
 	return e.Export(ctx, after, func(r store.Record, p store.Place) error {
 		if r.Entry != nil && r.Entry.Value == nil {
 			return nil
@@ -166,32 +166,32 @@ func withoutRemoved(e *memory.Engine, ctx context.Context, after store.Place, v 
 	})
 }
 
-func fromTheBeginning(e *memory.Engine, ctx context.Context, _ store.Place, v visit) error {
+func fromTheBeginning(ctx context.Context, e *memory.Engine, _ store.Place, v visit) error {
 	return e.Export(ctx, "", v)
 }
 
-func toTheEnd(e *memory.Engine, ctx context.Context, after store.Place, v visit) error {
+func toTheEnd(ctx context.Context, e *memory.Engine, after store.Place, v visit) error {
 	return e.Export(context.WithoutCancel(ctx), after, func(r store.Record, p store.Place) error {
 		_ = v(r, p)
 		return nil
 	})
 }
 
-func openImporting(takeIn func(*memory.Engine, context.Context, store.Record) error) Open {
+func openImporting(takeIn func(context.Context, *memory.Engine, store.Record) error) Open {
 	return func(_ testing.TB, cfg Config) store.Engine {
 		e := sound(cfg)
-		return changed{Engine: e, takeIn: func(ctx context.Context, r store.Record) error { return takeIn(e, ctx, r) }}
+		return changed{Engine: e, takeIn: func(ctx context.Context, r store.Record) error { return takeIn(ctx, e, r) }}
 	}
 }
 
-func creating(e *memory.Engine, ctx context.Context, r store.Record) error {
+func creating(ctx context.Context, e *memory.Engine, r store.Record) error {
 	if r.Session != nil {
 		return e.Sessions().Create(ctx, *r.Session)
 	}
 	return e.Import(ctx, r)
 }
 
-func overwriting(e *memory.Engine, ctx context.Context, r store.Record) error {
+func overwriting(ctx context.Context, e *memory.Engine, r store.Record) error {
 	if err := e.Import(ctx, r); !errors.Is(err, store.ErrConflict) {
 		return err
 	}

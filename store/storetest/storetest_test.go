@@ -79,7 +79,7 @@ func failures(t *testing.T, open Open, traits Traits, some ...string) (failed []
 			continue
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // for what never comes
-		r := &recorder{TB: t, ctx: ctx}
+		r := &recorder{TB: t, context: func() context.Context { return ctx }}
 		done := make(chan struct{})
 		go func() { // Fatal ends the goroutine
 			defer close(done)
@@ -97,9 +97,9 @@ func failures(t *testing.T, open Open, traits Traits, some ...string) (failed []
 // recorder is a testing.TB that remembers a failure instead of failing.
 type recorder struct {
 	testing.TB
-	ctx    context.Context
-	mu     sync.Mutex
-	failed bool
+	context func() context.Context
+	mu      sync.Mutex
+	failed  bool
 }
 
 func (r *recorder) Fail() {
@@ -122,7 +122,7 @@ func (r *recorder) Fatalf(string, ...any)    { r.FailNow() }
 func (r *recorder) Logf(string, ...any)      {}
 func (r *recorder) Log(...any)               {}
 func (r *recorder) Name() string             { return "recorded" }
-func (r *recorder) Context() context.Context { return r.ctx }
+func (r *recorder) Context() context.Context { return r.context() }
 
 func sound(cfg Config) *memory.Engine {
 	return memory.New(memory.Config{Now: cfg.Now, MaxMarks: cfg.MaxMarks})
