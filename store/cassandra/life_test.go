@@ -9,9 +9,10 @@ import (
 	"testing"
 	"time"
 
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
+
 	"github.com/longcase/longcase/internal/servertest"
 	"github.com/longcase/longcase/store"
-	"github.com/longcase/longcase/store/storetest"
 )
 
 // client rotates one session again and again, and uses one mark after another.
@@ -140,12 +141,13 @@ func (h *house) ask(t *testing.T) {
 func (h *house) recovers(t *testing.T, e *Engine) {
 	t.Helper()
 	var err error
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(100 * time.Millisecond) {
 		if err = e.Sessions().Create(t.Context(), newSession(time.Now(), time.Hour)); err == nil {
+			t.Logf("the engine writes again after %v", time.Since(began).Round(time.Millisecond))
 			return
 		}
 	}
-	t.Fatalf("a minute after the node came back: %v", err)
+	t.Fatalf("%v after the node came back: %v", patience, err)
 }
 
 // password is asked for since killed.
@@ -153,16 +155,12 @@ func (h *house) password(t *testing.T) {
 	for name, user := range map[string][2]string{"no user": {}, "a wrong password": {"cassandra", "tell-nobody"}} {
 		cfg := h.cfg
 		cfg.User, cfg.Password = user[0], user[1]
-		_, err := Open(t.Context(), cfg)
+		_, err := patiently(t.Context(), cfg)
 		if !errors.Is(err, errLogin) || errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("Open with %s = %v, want a refusal for good", name, err)
 		}
 	}
-	e, err := Open(t.Context(), h.cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.Close()
+	h.mustOpen(t, h.cfg)
 }
 
 // paused stops the node while writers write: nobody knows then what became of
@@ -192,24 +190,26 @@ func (h *house) paused(t *testing.T) {
 	}
 }
 
-// TestThreeNodes keeps the contract while one of three nodes is dead.
+// TestThreeNodes keeps the contract while one of three nodes is dead. The large
+// counts are for one node: three share two cores.
 func TestThreeNodes(t *testing.T) {
 	if os.Getenv("LONGCASE_LONG") != "1" {
 		return
 	}
+	t.Setenv("LONGCASE_LONG", "")
 	h := newHouse(t, servertest.StartCassandra(t, 3))
-	if h.link.serial.String() != "LOCAL_SERIAL" {
+	if h.link.serial != gocql.LocalSerial {
 		t.Errorf("transactions at %v", h.link.serial)
 	}
-	t.Run("starts together", h.startTogether)
-	opened := 0
-	storetest.Run(t, h.traits(), func(tb testing.TB, cfg storetest.Config) store.Engine {
-		if opened++; opened == 20 {
+	t.Run("schema", h.startTogether)
+	h.opens = func(n int64) {
+		if n == 20 {
 			h.Kill(2)
 		}
-		return h.open(tb, cfg.Now)
-	})
-	t.Run("a node comes back and another dies while writers write", h.rolling)
+	}
+	t.Run("keeps the contract while a node dies", h.suite)
+	h.opens = nil
+	t.Run("one node after the other dies and comes back", h.rolling)
 }
 
 // rolling takes one node after the other away; a quorum is always there but for

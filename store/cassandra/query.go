@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	connectTimeout = 3 * time.Second // of one connection, and of each exchange until it stands
+	connectTimeout = 5 * time.Second // of one connection, and of each exchange until it stands
 	requestTimeout = 8 * time.Second // of one statement: longer than the servers' own timeouts
 	resolveTimeout = 5 * time.Second // of finding out what became of a transaction
 

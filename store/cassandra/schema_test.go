@@ -33,7 +33,7 @@ func (h *house) startTogether(t *testing.T) {
 	engines, errs := make([]*Engine, 4), make([]error, 4)
 	var starts sync.WaitGroup
 	for i := range engines {
-		starts.Go(func() { engines[i], errs[i] = Open(t.Context(), h.in("together")) })
+		starts.Go(func() { engines[i], errs[i] = patiently(t.Context(), h.in("together")) })
 	}
 	starts.Wait()
 	for i, e := range engines {
@@ -86,7 +86,7 @@ func (h *house) drift(t *testing.T) {
 // refuses wants Open to name just these.
 func (h *house) refuses(t *testing.T, says []string) {
 	t.Helper()
-	_, err := Open(t.Context(), h.in("together"))
+	_, err := patiently(t.Context(), h.in("together"))
 	if !errors.Is(err, store.ErrSchema) || errors.Is(err, store.ErrUnavailable) {
 		t.Fatalf("Open = %v, want ErrSchema", err)
 	}
@@ -109,11 +109,7 @@ func (h *house) operators(t *testing.T) {
 	cfg := h.in("byhand")
 	var log bytes.Buffer
 	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
-	e, err := Open(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
+	e := h.mustOpen(t, cfg)
 	if !strings.Contains(log.String(), "table=sessions seconds=259200") {
 		t.Errorf("nothing is said of 3 days: %s", log.String())
 	}
@@ -127,7 +123,7 @@ func (h *house) operators(t *testing.T) {
 func (h *house) wrongCentre(t *testing.T) {
 	cfg := h.cfg
 	cfg.LocalDC = "dc1"
-	_, err := Open(t.Context(), cfg)
+	_, err := patiently(t.Context(), cfg)
 	if err == nil || errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), `no data centre "dc1"; it has datacenter1`) {
 		t.Errorf("Open = %v, want the names of the data centres", err)
 	}

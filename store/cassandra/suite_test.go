@@ -1,6 +1,8 @@
 package cassandra
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -26,23 +28,46 @@ type house struct {
 	cfg    Config
 	link   link
 	spaces atomic.Int64
+	opens  func(n int64) // called before the n-th space begins, if it is there
 }
 
 func newHouse(t *testing.T, c *servertest.Cassandra) *house {
 	h := &house{Cassandra: c, cfg: Config{Hosts: c.Hosts, Keyspace: "longcase", Log: slog.New(slog.DiscardHandler)}}
 	h.cfg.User, h.cfg.Password = "cassandra", "cassandra" // as long as nobody asks, they do no harm
-	e, err := Open(t.Context(), h.cfg)
+	h.link = h.mustOpen(t, h.cfg).link
+	return h
+}
+
+// mustOpen tries as long as it is worth it, as a server that starts does: a
+// node that has just begun may be slow.
+func (h *house) mustOpen(t *testing.T, cfg Config) *Engine {
+	t.Helper()
+	e, err := patiently(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.Close() })
-	h.link = e.link
-	return h
+	return e
 }
+
+func patiently(ctx context.Context, cfg Config) (e *Engine, err error) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if e, err = Open(ctx, cfg); !errors.Is(err, store.ErrUnavailable) {
+			break
+		}
+	}
+	return e, err
+}
+
+const patience = 3 * time.Minute
 
 // open begins an engine in a space of its own.
 func (h *house) open(tb testing.TB, now func() time.Time) *Engine {
-	return h.openIn(tb, now, fmt.Appendf(nil, "%06x", h.spaces.Add(1)))
+	n := h.spaces.Add(1)
+	if h.opens != nil {
+		h.opens(n)
+	}
+	return h.openIn(tb, now, fmt.Appendf(nil, "%06x", n))
 }
 
 func (h *house) openIn(tb testing.TB, now func() time.Time, space []byte) *Engine {
