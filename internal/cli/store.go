@@ -13,6 +13,7 @@ import (
 
 	"github.com/longcase/longcase/internal/app"
 	"github.com/longcase/longcase/internal/config"
+	"github.com/longcase/longcase/internal/move"
 	"github.com/longcase/longcase/store"
 )
 
@@ -71,6 +72,9 @@ func tellWritable(env *Env, called, reason string) {
 		return
 	}
 	fmt.Fprintf(env.Stdout, "%s takes writes; it was read only: %s\n", called, reason)
+	if !move.IsReason(reason) {
+		return
+	}
 	fmt.Fprint(env.Stderr, `longcase: if a copy of it is in use, never serve both: a refresh token that was used up there is good here once more
 longcase: a copy that is under way cannot go on: begin it anew with an empty target
 `)

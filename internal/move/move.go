@@ -268,6 +268,9 @@ func (m *mover) reason(old string) string {
 	return r
 }
 
+// IsReason reports whether a reason for being read only is a copy's.
+func IsReason(reason string) bool { return strings.HasPrefix(reason, "copied to ") }
+
 const maxReason = 500 // bytes that are kept of an older reason
 
 // name says what a record is.

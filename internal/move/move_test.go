@@ -104,7 +104,7 @@ func TestTheSourceTakesNoWritesFromTheFirstRecordOn(t *testing.T) {
 		t.Errorf("a rotation in the target: %v", err)
 	}
 	reason, err := p.source.ReadOnly(t.Context())
-	if err != nil || !strings.HasPrefix(reason, "copied to target, begun ") {
+	if err != nil || !strings.HasPrefix(reason, "copied to target, begun ") || !move.IsReason(reason) || move.IsReason("a drill") {
 		t.Errorf("the source is read only for %q, %v", reason, err)
 	}
 }
