@@ -1,0 +1,8 @@
+// Package steady runs a token service's load against each engine until what the
+// engine stores is steady, measures the blocks it takes of the disk, and holds
+// that against what `longcase plan` foresaw (goals S3 and S4).
+//
+// Lives are compressed. The embedded engine and PostgreSQL run in a time that
+// the benchmark moves; Cassandra ends rows by itself, in real time, so there the
+// lives are seconds.
+package steady

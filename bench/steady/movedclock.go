@@ -1,0 +1,100 @@
+package steady
+
+import (
+	"archive/zip"
+	_ "embed"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// Cassandra ends rows by its own clock, and reads it through an interface of its
+// own (-Dcassandra.clock). MovedClock.java is one that can be moved ahead, so
+// that hours of TTL and gc_grace pass in seconds and everything else is as it
+// is: the engine, its statements, its tables, their settings.
+
+//go:embed MovedClock.java
+var movedClock []byte
+
+// MovedClock is how far a Cassandra's clock is ahead of this host's.
+type MovedClock struct {
+	Options string // what Java must be told: JAVA_TOOL_OPTIONS
+	file    string
+}
+
+// NewMovedClock compiles the clock below dir with the compiler that Cassandra
+// brings. jars is the directory of Cassandra's jars.
+func NewMovedClock(dir, jars string) (MovedClock, error) {
+	source, jar, file := filepath.Join(dir, "MovedClock.java"), filepath.Join(dir, "clock.jar"), filepath.Join(dir, "ahead")
+	if err := os.WriteFile(source, movedClock, 0o600); err != nil {
+		return MovedClock{}, err
+	}
+	compiler, err := only(filepath.Join(jars, "ecj-*.jar"))
+	if err != nil {
+		return MovedClock{}, err
+	}
+	cassandra, err := only(filepath.Join(jars, "cassandra-all-*.jar"))
+	if err != nil {
+		return MovedClock{}, err
+	}
+	cmd := exec.Command("java", "-cp", compiler, "org.eclipse.jdt.internal.compiler.batch.Main", "-11", "-d", dir, "-cp", cassandra, source)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return MovedClock{}, fmt.Errorf("compile MovedClock.java: %w: %s", err, out)
+	}
+	if err := pack(jar, filepath.Join(dir, "longcase", "MovedClock.class")); err != nil {
+		return MovedClock{}, err
+	}
+	m := MovedClock{fmt.Sprintf("-javaagent:%s -Dcassandra.clock=longcase.MovedClock -Dlongcase.clock.file=%s", jar, file), file}
+	return m, m.set(0)
+}
+
+// set moves the clock. It never goes back.
+func (m MovedClock) set(ahead time.Duration) error {
+	f, err := os.OpenFile(m.file, os.O_CREATE|os.O_WRONLY, 0o600) // written in place: Cassandra has it mapped
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(binary.BigEndian.AppendUint64(nil, uint64(ahead.Milliseconds())), 0)
+	return errors.Join(err, f.Close())
+}
+
+func only(pattern string) (string, error) {
+	found, err := filepath.Glob(pattern)
+	if err != nil || len(found) != 1 {
+		return "", errors.Join(err, fmt.Errorf("%d files %s, want one: run servers/cassandra/cassandra setup", len(found), pattern))
+	}
+	return found[0], nil
+}
+
+// pack makes a jar of an agent.
+func pack(jar, class string) error {
+	code, err := os.ReadFile(class)
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(jar)
+	if err != nil {
+		return err
+	}
+	z := zip.NewWriter(f)
+	for _, part := range []struct {
+		name string
+		data []byte
+	}{
+		{"META-INF/MANIFEST.MF", []byte("Manifest-Version: 1.0\r\nPremain-Class: longcase.MovedClock\r\n\r\n")},
+		{"longcase/MovedClock.class", code},
+	} {
+		w, err := z.Create(part.name)
+		if err == nil {
+			_, err = w.Write(part.data)
+		}
+		if err != nil {
+			return errors.Join(err, f.Close())
+		}
+	}
+	return errors.Join(z.Close(), f.Close())
+}
