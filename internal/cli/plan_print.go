@@ -75,7 +75,11 @@ func (v storeView) printEngine(env *Env, e engineView) error {
 func (v storeView) printSizes(env *Env) error {
 	head := []string{"TOKEN REQUESTS/S", "SESSIONS ALIVE", "LONGCASE NODES"}
 	for _, e := range v.Engines {
-		head = append(head, strings.ToUpper(e.Engine))
+		name := strings.ToUpper(e.Engine)
+		if e.Engine != config.Embedded {
+			name += ", PROCESSORS"
+		}
+		head = append(head, name)
 	}
 	rows := [][]string{head}
 	for _, s := range v.Sizes {
@@ -100,7 +104,7 @@ func (e engineSizeView) text() string {
 	case e.Engine == config.Embedded:
 		return size(e.Disk)
 	}
-	return fmt.Sprintf("%s, %s processors", size(e.Disk), amount(math.Ceil(e.Cores)))
+	return fmt.Sprintf("%s, %s", size(e.Disk), amount(math.Ceil(e.Cores)))
 }
 
 // amount writes a number with three digits that count, or all of a whole one:

@@ -152,7 +152,7 @@ type storeView struct {
 	Live       float64      `json:"sessions_alive"`
 	Life       float64      `json:"session_absolute_seconds"`
 	Every      float64      `json:"refresh_every_seconds,omitempty"` // none: never refreshed
-	Used       float64      `json:"used_for_seconds"`
+	Used       float64      `json:"used_for_seconds,omitempty"`
 	Subject    int          `json:"subject_bytes"`
 	Engines    []engineView `json:"engines"`
 	Incident   growthView   `json:"row_per_token"`
@@ -212,6 +212,9 @@ func newStoreView(l plan.Load, f foresight, cfg *config.Config) storeView {
 	v := storeView{
 		Rate: l.Sessions, Tokens: l.Tokens(), Live: l.Live(), Life: seconds(l.Life), Every: seconds(l.Every), Used: seconds(l.Used), Subject: l.Subject,
 		Incident: growthView{rows, bytes}, Cores: f.cores, GCGrace: seconds(f.setup.GCGrace), configured: cfg.Data.Engine,
+	}
+	if l.Refreshes() == 0 {
+		v.Every, v.Used = 0, 0
 	}
 	for _, name := range f.engines {
 		v.Engines = append(v.Engines, newEngineView(l.Steady(name, f.setup)))

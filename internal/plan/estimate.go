@@ -60,15 +60,15 @@ func (l Load) Steady(name string, s Setup) Estimate {
 		est.Growth += f.Rate * size * e.spread * 86400
 		est.Writes += f.Rate * f.Writes
 	}
-	est.part("rows", records)
-	est.part("versions and holes", records*(e.spread-1))
+	est.part(partRows, records)
+	est.part(partSpread, records*(e.spread-1))
 	if name == config.Cassandra {
-		est.part("rows that are over, until gc_grace is", ended)
-		est.part("system.paxos", paxos)
+		est.part(partGrace, ended)
+		est.part(partPaxos, paxos)
 		est.Copies = max(s.Replicas, 1)
 	}
-	est.part("buckets", e.buckets(est.Stored)*e.bucket)
-	est.part("logs and what is always there", e.base)
+	est.part(partBucket, e.buckets(est.Stored)*e.bucket)
+	est.part(partAlways, e.base)
 	est.Most = est.Disk + (most-records)*e.spread
 	return est
 }
@@ -106,4 +106,32 @@ func (e engine) buckets(all []Stored) float64 {
 func (l Load) RowPerToken() (rows, bytes float64) {
 	rows = l.Tokens() * 86400
 	return rows, rows * tokenRow
+}
+
+// Names of parts.
+const (
+	partRows   = "rows"
+	partSpread = "versions and holes"
+	partGrace  = "rows that are over, until gc_grace is"
+	partPaxos  = "system.paxos"
+	partBucket = "buckets"
+	partAlways = "logs and what is always there"
+)
+
+// Always is what an engine takes whatever is stored, the buckets included.
+func (est Estimate) Always() float64 { return est.of(partAlways) + est.of(partBucket) }
+
+// Grace is what rows that are over take until gc_grace is.
+func (est Estimate) Grace() float64 { return est.of(partGrace) }
+
+// Paxos is what system.paxos takes, which belongs to no table of ours.
+func (est Estimate) Paxos() float64 { return est.of(partPaxos) }
+
+func (est Estimate) of(name string) float64 {
+	for _, p := range est.Parts {
+		if p.Name == name {
+			return p.Bytes
+		}
+	}
+	return 0
 }
