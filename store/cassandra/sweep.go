@@ -112,3 +112,75 @@ func wider(from, to int64) int64 {
 	}
 	return to + int64(width*4)
 }
+
+// own strips what begins the keys of this engine from key; nil: it is another's.
+func (e *Engine) own(key []byte) []byte {
+	rest, ok := bytes.CutPrefix(key, e.space)
+	if !ok || len(rest) != len(store.ID{}) {
+		return nil
+	}
+	return rest
+}
+
+func (s sessions) sweep() sweep {
+	return sweep{
+		"SELECT token(id), id, gen, ended, about, data FROM sessions WHERE token(id) >= ? AND token(id) <= ? LIMIT ?",
+		func(scan func(...any) error) (swept, error) {
+			var one stored
+			var token, gen int64
+			var key []byte
+			if err := scan(&token, &key, &gen, &one.Ended, &one.about, &one.Data); err != nil {
+				return swept{}, err
+			}
+			id := s.e.own(key)
+			if id == nil || one.about == nil {
+				return swept{token: token, key: key}, nil
+			}
+			one.ID, one.Generation = store.ID(id), store.Generation(gen)
+			err := one.fill()
+			return swept{token, key, store.Record{Session: &one.Session}}, err
+		},
+	}
+}
+
+func (d documents) sweep() sweep {
+	return sweep{
+		"SELECT token(id, kind), id, kind, version, about, data FROM documents WHERE token(id, kind) >= ? AND token(id, kind) <= ? LIMIT ?",
+		func(scan func(...any) error) (swept, error) {
+			var one store.Document
+			var token, version int64
+			var key, kind, encoded []byte
+			if err := scan(&token, &key, &kind, &version, &encoded, &one.Data); err != nil {
+				return swept{}, err
+			}
+			found := swept{token: token, key: append(key[:len(key):len(key)], kind...)}
+			id := d.e.own(key)
+			if id == nil || encoded == nil {
+				return found, nil
+			}
+			a, err := decodeAbout(encoded)
+			one.Kind, one.ID, one.Version, one.End = store.DocumentKind(kind), store.ID(id), uint64(version), a.end
+			found.Document = &one
+			return found, err
+		},
+	}
+}
+
+func (m marks) sweep() sweep {
+	return sweep{
+		"SELECT token(id), id FROM marks WHERE token(id) >= ? AND token(id) <= ? LIMIT ?",
+		func(scan func(...any) error) (swept, error) {
+			var token int64
+			var key []byte
+			if err := scan(&token, &key); err != nil {
+				return swept{}, err
+			}
+			found := swept{token: token, key: key}
+			if own := m.e.own(key); own != nil {
+				id := store.ID(own)
+				found.Mark = &id
+			}
+			return found, nil
+		},
+	}
+}
