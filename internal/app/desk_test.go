@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/longcase/longcase/internal/admin"
+	"github.com/longcase/longcase/internal/config"
 	"github.com/longcase/longcase/issuer"
 	"github.com/longcase/longcase/issuer/keys"
 	"github.com/longcase/longcase/store"
@@ -79,5 +81,60 @@ func TestAClientIsRemovedWhenWhatItHoldsIsEnded(t *testing.T) {
 	ended, err := d.SessionRevoke(t.Context(), admin.SessionRevoke{Client: "web"})
 	if ended.Sessions != 0 || err != nil {
 		t.Errorf("sessions of a client that has none: %+v, %v", ended, err)
+	}
+}
+
+func TestABackupIsOfTheEmbeddedStore(t *testing.T) {
+	for engine, says := range map[string]string{
+		config.Postgres: "pg_dump", config.Cassandra: "nodetool snapshot", config.Embedded: "absolute path",
+	} {
+		err := desk{&house{data: config.Data{Engine: engine}}}.StoreBackup(t.Context(), "relative")
+		if !errors.Is(err, admin.ErrInvalid) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want a refusal that says %q", engine, err, says)
+		}
+	}
+}
+
+// vague is a registry that does not know whether it wrote.
+type vague struct {
+	store.Registry
+	writes bool
+}
+
+func (v vague) Put(ctx context.Context, key string, value []byte, old uint64) error {
+	if v.writes {
+		if err := v.Registry.Put(ctx, key, value, old); err != nil {
+			return err
+		}
+	}
+	return store.ErrUnknown
+}
+
+func TestAWriteWhoseOutcomeIsUnknownIsLookedAt(t *testing.T) {
+	written := store.Entry{Key: "client/a", Version: 1, Value: []byte("{}")}
+	tests := []struct {
+		name   string
+		writes bool
+		other  bool // somebody else wrote first
+		want   error
+	}{
+		{"it was written", true, false, nil},
+		{"it was not", false, false, store.ErrUnknown},
+		{"somebody else did", false, true, store.ErrConflict},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			registry := memory.New(memory.Config{}).Registry()
+			if tt.other {
+				if err := registry.Put(t.Context(), written.Key, []byte(`{"grants":[]}`), 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c := &clients{registry: vague{registry, tt.writes}}
+			err := c.registry.Put(t.Context(), written.Key, written.Value, 0)
+			if err = c.settle(t.Context(), written, err); !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
+				t.Errorf("settle = %v, want %v", err, tt.want)
+			}
+		})
 	}
 }

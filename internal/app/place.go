@@ -15,8 +15,6 @@ func fixed(a, b *config.Config) string {
 		return "data"
 	case a.Keys != b.Keys:
 		return "keys"
-	case a.Data.Engine == config.Postgres && longest(b) > longest(a):
-		return "issuer.lifetimes.session_absolute, to be longer than PostgreSQL has partitions for,"
 	case stores(a) != stores(b):
 		return "whether there is a store (issuer, or a route with once or binding: dpop)"
 	}

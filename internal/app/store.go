@@ -19,7 +19,7 @@ import (
 
 // StoreOptions says how a store is opened.
 type StoreOptions struct {
-	Longest time.Duration       // the longest life of a record; zero: the engine's default
+	Longest time.Duration       // the longest life of a record; zero: the engine's default; longer ones cost more
 	Getenv  func(string) string // default os.Getenv
 	Now     func() time.Time    // default time.Now
 	Log     *slog.Logger        // default slog.Default()
@@ -60,7 +60,7 @@ func openEmbedded(dir string, o StoreOptions) (store.Movable, error) {
 	if err != nil {
 		return nil, err
 	}
-	return movable(any(e).(store.Engine))
+	return e, nil
 }
 
 func openPostgres(ctx context.Context, data config.Data, o StoreOptions) (store.Movable, error) {
@@ -72,7 +72,7 @@ func openPostgres(ctx context.Context, data config.Data, o StoreOptions) (store.
 	if err != nil {
 		return nil, err
 	}
-	return movable(any(e).(store.Engine))
+	return e, nil
 }
 
 func openCassandra(ctx context.Context, data config.Data, o StoreOptions) (store.Movable, error) {
@@ -90,7 +90,7 @@ func openCassandra(ctx context.Context, data config.Data, o StoreOptions) (store
 	if err != nil {
 		return nil, err
 	}
-	return movable(any(e).(store.Engine))
+	return e, nil
 }
 
 // longest is the longest life of a record that the rooms of cfg make: marks and
@@ -102,25 +102,6 @@ func longest(cfg *config.Config) time.Duration {
 	}
 	return max(short, cfg.Issuer.Lifetimes.SessionAbsolute+time.Hour)
 }
-
-// movable holds until every engine has Export and its siblings.
-func movable(e store.Engine) (store.Movable, error) {
-	if m, ok := e.(store.Movable); ok {
-		return m, nil
-	}
-	return unmovable{e}, nil
-}
-
-type unmovable struct{ store.Engine }
-
-var errUnmovable = errors.New("store: the engine cannot be moved")
-
-func (unmovable) Export(context.Context, store.Place, func(store.Record, store.Place) error) error {
-	return errUnmovable
-}
-func (unmovable) Import(context.Context, store.Record) error { return errUnmovable }
-func (unmovable) SetReadOnly(context.Context, string) error  { return errUnmovable }
-func (unmovable) ReadOnly(context.Context) (string, error)   { return "", nil }
 
 // clusterTLS reads the files of a cluster; nil: plain.
 func clusterTLS(c config.Cluster) (*tls.Config, error) {
