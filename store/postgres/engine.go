@@ -28,9 +28,10 @@ type Config struct {
 
 // Engine is one pool of connections. It implements store.Movable.
 type Engine struct {
-	cfg    Config
-	pool   *pgxpool.Pool
-	schema string
+	cfg      Config
+	pool     *pgxpool.Pool
+	schema   string
+	patience time.Duration // see acquire
 
 	shape   shape         // the partitions there are, as far as this node knows
 	making  chan struct{} // holds one while this node makes partitions
@@ -54,7 +55,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, pool: pool, schema: schema, making: make(chan struct{}, 1), closed: make(chan struct{})}
+	e := &Engine{cfg: cfg, pool: pool, schema: schema, patience: patienceOf(pool), making: make(chan struct{}, 1), closed: make(chan struct{})}
 	if err := e.begin(ctx); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("postgres: open %s: %w", where(pool), err)

@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -36,12 +38,18 @@ func (e *Engine) readShape(ctx context.Context, c *pgxpool.Conn) error {
 func (e *Engine) reshape(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
 	return e.try(ctx, true, func(own context.Context, c *pgxpool.Conn) error {
 		return pgx.BeginFunc(own, c, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(own, `SELECT pg_advisory_xact_lock(hashtextextended('longcase ' || $1, 0))`, e.schema); err != nil {
+			if _, err := tx.Exec(own, fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, lockKey(e.schema))); err != nil {
 				return err
 			}
 			return f(own, tx)
 		})
 	})
+}
+
+// lockKey names the lock of reshape, in a space that a database's programs share.
+func lockKey(schema string) int64 {
+	h := sha256.Sum256([]byte("longcase " + schema))
+	return int64(binary.BigEndian.Uint64(h[:]))
 }
 
 // makeAhead makes the partitions that are missing between now and as far as

@@ -21,7 +21,8 @@ import (
 // Bounds of waiting. The server gives up a statement before the client does, so
 // that its outcome is known.
 const (
-	connectPatience   = 5 * time.Second // to connect to one host, and to get a connection of the pool
+	connectPatience   = 3 * time.Second // to connect to one host
+	acquirePatience   = 2 * time.Second // for a connection of the pool, beside connecting to every host
 	lockPatience      = 5 * time.Second
 	statementPatience = 8 * time.Second  // statement_timeout
 	answerPatience    = 10 * time.Second // for the answer to one statement, or a transaction of a few
@@ -128,6 +129,13 @@ func makeDurable(ctx context.Context, c *pgx.Conn) error {
 	return err
 }
 
+// patienceOf is how long a call waits for a connection: each host may have to be
+// tried before one answers.
+func patienceOf(pool *pgxpool.Pool) time.Duration {
+	c := pool.Config().ConnConfig
+	return acquirePatience + time.Duration(1+len(c.Fallbacks))*c.ConnectTimeout
+}
+
 // where names the database without a secret.
 func where(pool *pgxpool.Pool) string {
 	c := pool.Config().ConnConfig
@@ -175,7 +183,7 @@ func permanent(err error) error {
 
 // acquire takes a connection of the pool. Its errors say that nothing was sent.
 func (e *Engine) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	own, cancel := context.WithTimeout(ctx, connectPatience)
+	own, cancel := context.WithTimeout(ctx, e.patience)
 	defer cancel()
 	c, err := e.pool.Acquire(own)
 	switch {
@@ -184,7 +192,7 @@ func (e *Engine) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case own.Err() != nil:
-		return nil, fmt.Errorf("postgres: no connection to the %s within %s: %w", where(e.pool), connectPatience, store.ErrUnavailable)
+		return nil, fmt.Errorf("postgres: no connection to the %s within %s: %w", where(e.pool), e.patience, store.ErrUnavailable)
 	default:
 		return nil, unavailable(err)
 	}

@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -86,46 +88,66 @@ func (e *Engine) countBuckets(ctx context.Context, was, mark int64) (all int, er
 	return all, nil
 }
 
-// dropEnded drops what is over, the oldest first.
+// maxDrop bounds how many partitions one transaction drops.
+const maxDrop = 16
+
+// dropEnded drops what is over.
 func (e *Engine) dropEnded(ctx context.Context, mark int64) error {
-	dropped := false
-	for k, all := range e.shape.get() {
+	var over partitions
+	for _, all := range e.shape.get() {
 		for _, p := range all {
-			if p.last > mark {
-				break
+			if p.last <= mark {
+				over = append(over, p)
 			}
-			did, err := e.drop(ctx, kind(k), p)
-			if hasCode(err, codeLocked) || hasCode(err, codeDeadlock) {
-				e.cfg.Log.Warn("a partition that is over is in use, by a backup or a long query; it is dropped later",
-					"partition", p.name, "ended", stamp(p.last))
-				break // the next one of this table would wait too
-			}
-			if err != nil {
-				return err
-			}
-			dropped = dropped || did
 		}
 	}
-	if !dropped {
+	for these := range slices.Chunk(over, maxDrop) {
+		if err := e.dropThese(ctx, these); err != nil {
+			return err
+		}
+	}
+	if len(over) == 0 {
 		return nil
 	}
 	return e.try(ctx, false, e.readShape)
 }
 
-const isPartition = `SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass($1) AND inhparent = $2::text::regclass)`
-
-// drop reports whether it dropped p: another node may have. It locks the
-// partition first and then, for a moment, the parent. A concurrent detach would
-// spare lists and the feed that moment, but waits for every reader, and leaves
-// half of itself behind if it is cut short.
-func (e *Engine) drop(ctx context.Context, k kind, p partition) (did bool, err error) {
-	err = e.reshape(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := tx.QueryRow(ctx, isPartition, p.name, k.table()).Scan(&did); err != nil || !did {
+// dropThese drops partitions together or, if that does not go, one by one.
+func (e *Engine) dropThese(ctx context.Context, these partitions) error {
+	err := e.drop(ctx, these)
+	switch inUse := hasCode(err, codeLocked) || hasCode(err, codeDeadlock); {
+	case err == nil:
+		return nil
+	case len(these) == 1 && isDropped(err): // by another node
+		return nil
+	case len(these) == 1 && inUse:
+		e.cfg.Log.Warn("a partition that is over is in use, by a backup or a long query; it is dropped later",
+			"partition", these[0].name, "ended", stamp(these[0].last))
+		return nil
+	case !inUse && !isDropped(err):
+		return err
+	}
+	for i := range these {
+		if err := e.dropThese(ctx, these[i:i+1]); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL lock_timeout = %s; LOCK TABLE %s IN ACCESS EXCLUSIVE MODE; DROP TABLE %s`,
-			millis(dropPatience), p.name, p.name))
+	}
+	return nil
+}
+
+// drop drops partitions in one transaction. It locks them first and then, for a
+// moment, their parents. A concurrent detach would spare lists and the feed that
+// moment, but waits for every reader, and leaves half of itself behind if it is
+// cut short.
+func (e *Engine) drop(ctx context.Context, these partitions) error {
+	names := make([]string, len(these))
+	for i, p := range these {
+		names[i] = p.name
+	}
+	all := strings.Join(names, ", ")
+	sql := fmt.Sprintf(`SET LOCAL lock_timeout = %s; LOCK TABLE %s IN ACCESS EXCLUSIVE MODE; DROP TABLE %s`, millis(dropPatience), all, all)
+	return e.reshape(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, sql)
 		return err
 	})
-	return did && err == nil, err
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -174,6 +175,19 @@ func resume(pids []int) {
 	for _, pid := range pids {
 		_ = syscall.Kill(pid, syscall.SIGCONT)
 	}
+}
+
+// TestTheHostThatAnswersIsFound gives two hosts, of which the first takes
+// connections and says nothing.
+func TestTheHostThatAnswersIsFound(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	both := silent.Addr().String() + "," + server.Address()
+	url := strings.Replace(newSchema(t, server), server.Address(), both, 1) + "&connect_timeout=1&sslmode=disable"
+	created(t, open(t, Config{URL: url, Longest: time.Hour}))
 }
 
 func standby(t *testing.T, s *servertest.Postgres, e *Engine) {
