@@ -55,11 +55,14 @@ func (s *Postgres) CreateDatabase(name string) string {
 	return s.URL(name)
 }
 
-func (s *Postgres) psql(sql string) {
+// psql returns what it prints.
+func (s *Postgres) psql(sql string) string {
 	s.tb.Helper()
-	if out, err := exec.Command("psql", "-qAtX", "-v", "ON_ERROR_STOP=1", s.URL("postgres"), "-c", sql).CombinedOutput(); err != nil {
+	out, err := exec.Command("psql", "-qAtX", "-v", "ON_ERROR_STOP=1", s.URL("postgres"), "-c", sql).CombinedOutput()
+	if err != nil {
 		s.tb.Fatalf("psql %s: %v: %s", sql, err, out)
 	}
+	return string(out)
 }
 
 // Start starts it again after Stop or Kill, and waits until it answers.

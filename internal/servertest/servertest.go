@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -20,12 +22,11 @@ import (
 // process is one server in the foreground of its script, in a process group of
 // its own, that ends with the test's process.
 type process struct {
-	args    []string
-	env     []string
-	log     string // path
-	cmd     *exec.Cmd
-	ended   chan struct{}
-	release chan struct{}
+	args  []string
+	env   []string
+	log   string // path
+	cmd   *exec.Cmd
+	ended <-chan struct{}
 }
 
 func (p *process) start() error {
@@ -38,38 +39,46 @@ func (p *process) start() error {
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.Env = append(os.Environ(), p.env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	p.ended, p.release = make(chan struct{}), make(chan struct{})
+	ended := make(chan struct{})
+	p.ended = ended
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread() // the parent of PR_SET_PDEATHSIG is this thread: it must live on
 		err := p.cmd.Start()
 		started <- err
 		if err == nil {
-			<-p.release
+			_ = p.cmd.Wait() // how it ended is in its log
+			close(ended)
 		}
 	}()
-	if err := <-started; err != nil {
-		return err
-	}
-	go func() {
-		_ = p.cmd.Wait() // how it ended is in its log
-		close(p.ended)
-		close(p.release)
-	}()
-	return nil
+	return <-started
 }
 
-// signal reaches the whole group.
+// signal reaches the server and its children, which may have groups of their
+// own, the server first: it starts no others then.
 func (p *process) signal(s syscall.Signal) {
-	_ = syscall.Kill(-p.cmd.Process.Pid, s) // it may be gone
+	pid := p.cmd.Process.Pid
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	_ = syscall.Kill(pid, s) // it may be gone
+	if more, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid)); err == nil && len(more) > 0 {
+		children = more
+	}
+	for _, child := range strings.Fields(string(children)) {
+		if id, err := strconv.Atoi(child); err == nil {
+			_ = syscall.Kill(id, s)
+		}
+	}
 }
 
 // stop ends it with s, and with SIGKILL if that takes longer than patience.
 func (p *process) stop(s syscall.Signal, patience time.Duration) {
-	_ = p.cmd.Process.Signal(s)
-	select {
-	case <-p.ended:
-	case <-time.After(patience):
+	if s != syscall.SIGKILL {
+		_ = p.cmd.Process.Signal(s)
+		select {
+		case <-p.ended:
+			return
+		case <-time.After(patience):
+		}
 	}
 	p.signal(syscall.SIGKILL)
 	<-p.ended
