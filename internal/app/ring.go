@@ -23,32 +23,54 @@ const (
 // shared is a ring that other nodes change too; nil: none do.
 type shared struct {
 	ring *keys.Keyring
-	turn chan time.Time // holds when the last read began; whoever has it reads
+	turn chan reads // holds one; whoever has it reads
 }
 
+// reads is when the last read of a ring began: any, and one for a key that was
+// not known.
+type reads struct{ any, unknown time.Time }
+
 func newShared(ring *keys.Keyring) *shared {
-	s := &shared{ring: ring, turn: make(chan time.Time, 1)}
-	s.turn <- time.Time{}
+	s := &shared{ring: ring, turn: make(chan reads, 1)}
+	s.turn <- reads{}
 	return s
 }
 
-// refresh reads the ring, unless a read began within rests before the call or
-// since: those who wait for one another share it.
-func (s *shared) refresh(ctx context.Context, rests time.Duration) {
-	since := time.Now().Add(-rests)
-	var began time.Time
+// refresh reads the ring, unless another read began since the call: those who
+// wait for one another share it.
+func (s *shared) refresh(ctx context.Context) {
+	asked := time.Now()
+	s.read(ctx, func(last *reads) bool { return !last.any.After(asked) })
+}
+
+// unknown reads the ring for a key that is not known, unless that was done just
+// now.
+func (s *shared) unknown(ctx context.Context) {
+	s.read(ctx, func(last *reads) bool {
+		now := time.Now()
+		if now.Sub(last.unknown) < ringRests {
+			return false
+		}
+		last.unknown = now
+		return true
+	})
+}
+
+func (s *shared) read(ctx context.Context, due func(*reads) bool) {
+	var last reads
 	select {
 	case <-ctx.Done():
 		return
-	case began = <-s.turn:
+	case last = <-s.turn:
 	}
-	if !began.After(since) {
-		began = time.Now()
-		ctx, cancel := context.WithTimeout(ctx, ringWithin)
-		defer cancel()
-		_ = s.ring.Refresh(ctx) // the keys that are known have to do, and the watch goes on trying
+	defer func() { s.turn <- last }()
+	if !due(&last) {
+		return
 	}
-	s.turn <- began
+	last.any = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, ringWithin)
+	defer cancel()
+	_ = s.ring.Refresh(ctx) // the keys that are known have to do, and the watch goes on trying
 }
 
 // freshKeys has the ring read before next shows the key set.
@@ -58,7 +80,7 @@ func (s *shared) freshKeys(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/jwks") && r.Method == http.MethodGet {
-			s.refresh(r.Context(), 0)
+			s.refresh(r.Context())
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -70,7 +92,7 @@ func (s *shift) followRevokedKeys(ctx context.Context) error {
 	for ctx.Err() == nil {
 		_ = s.issuer.Revocations(ctx, func(r store.Revocation) {
 			if r.Kind == store.RevokedKey {
-				s.shared.refresh(ctx, 0)
+				s.shared.refresh(ctx)
 			}
 		}, func() {}) // it ends with the store, which others tell of
 		select {

@@ -107,7 +107,7 @@ type ownKeys struct {
 func (o ownKeys) Keys(ctx context.Context, kid string, alg token.Algorithm) ([]token.Key, error) {
 	found := o.ring.Find(kid, alg, o.now())
 	if len(found) == 0 && o.shared != nil {
-		o.shared.refresh(ctx, ringRests)
+		o.shared.unknown(ctx)
 		found = o.ring.Find(kid, alg, o.now())
 	}
 	if len(found) == 0 {
