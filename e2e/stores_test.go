@@ -72,11 +72,19 @@ func newNode(t *testing.T, p plan, data string, of *world) *world {
 }
 
 // launchNode starts a node and keeps the database's password out of what it
-// says.
+// says. The first one makes the tables, which takes a Cassandra its time.
 func (w *world) launchNode() *world {
 	w.t.Helper()
-	w.start()
+	w.process = begin(w.t, w.dir, "-c", w.file)
 	w.hide(dataPassword)
+	select {
+	case <-w.ready:
+	case <-w.exited:
+		w.t.Fatalf("serve exits %d:\n%s", w.cmd.ProcessState.ExitCode(), w.output())
+	case <-time.After(4 * patience):
+		w.t.Fatalf("serve is not ready:\n%s", w.output())
+	}
+	eventually(w.t, patience, "the gate is ready", w.gateReady)
 	return w
 }
 
@@ -276,7 +284,7 @@ func lostAndBack(t *testing.T, r remote, data string) {
 	time.Sleep(time.Second)
 	r.start()
 	for _, at := range []*world{a, b, c} {
-		eventually(t, 2*patience, "a node is ready again", func() bool { return isReady(at) })
+		eventually(t, 4*patience, "a node is ready again", func() bool { return isReady(at) })
 	}
 	<-c.ready
 	before := l.done.count()
