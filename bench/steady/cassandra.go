@@ -28,10 +28,7 @@ func (c Cluster) open(ctx context.Context, keyspace string, now func() time.Time
 
 // tables takes the disk of a keyspace and of system.paxos.
 func (c Cluster) tables(ctx context.Context, keyspace string) (one Sample, err error) {
-	if err := c.nodetool("flush", keyspace); err != nil {
-		return one, err
-	}
-	if err := c.nodetool("flush", "system", "paxos"); err != nil {
+	if err := c.nodetool("flush"); err != nil {
 		return one, err
 	}
 	own, err := settled(ctx, func() (int64, error) { return c.files(keyspace, "") })
@@ -46,7 +43,10 @@ func (c Cluster) tables(ctx context.Context, keyspace string) (one Sample, err e
 // else may use it: system.paxos is of all keyspaces.
 func (r Run) Cassandra(ctx context.Context, c Cluster, moved MovedClock) (result Result, err error) {
 	const keyspace = "steady"
-	k := newClock(time.Now())
+	k, err := moved.clock()
+	if err != nil {
+		return result, err
+	}
 	e, err := c.open(ctx, keyspace, k.now)
 	if err != nil {
 		return result, err
@@ -54,7 +54,7 @@ func (r Run) Cassandra(ctx context.Context, c Cluster, moved MovedClock) (result
 	defer func() { err = errors.Join(err, e.Close()) }()
 	return r.measure(ctx, rig{
 		engine: e, clock: k, writers: 32,
-		moved: func() error { return moved.set(time.Until(k.now())) },
+		moved: func() error { return moved.follow(k) },
 		disk:  func(ctx context.Context) (Sample, error) { return c.tables(ctx, keyspace) },
 	})
 }

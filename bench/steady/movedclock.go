@@ -49,16 +49,41 @@ func NewMovedClock(dir, jars string) (MovedClock, error) {
 		return MovedClock{}, err
 	}
 	m := MovedClock{fmt.Sprintf("-javaagent:%s -Dcassandra.clock=longcase.MovedClock -Dlongcase.clock.file=%s", jar, file), file}
-	return m, m.set(0)
+	if _, err := m.ahead(); err == nil {
+		return m, nil // a clock that was moved stays where it is
+	}
+	return m, os.WriteFile(file, make([]byte, 8), 0o600)
 }
 
-// set moves the clock. It never goes back.
-func (m MovedClock) set(ahead time.Duration) error {
-	f, err := os.OpenFile(m.file, os.O_CREATE|os.O_WRONLY, 0o600) // written in place: Cassandra has it mapped
+func (m MovedClock) ahead() (time.Duration, error) {
+	b, err := os.ReadFile(m.file)
+	if err == nil && len(b) != 8 {
+		err = fmt.Errorf("%s has %d bytes, want 8", m.file, len(b))
+	}
+	if err != nil {
+		return 0, err
+	}
+	return time.Duration(binary.BigEndian.Uint64(b)) * time.Millisecond, nil
+}
+
+// clock is one that begins where the cluster's stands.
+func (m MovedClock) clock() (*clock, error) {
+	ahead, err := m.ahead()
+	return newClock(time.Now().Add(ahead)), err
+}
+
+// follow moves the cluster's clock to c's, and never back: what the cluster wrote
+// before would win over what it writes next.
+func (m MovedClock) follow(c *clock) error {
+	was, err := m.ahead()
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(binary.BigEndian.AppendUint64(nil, uint64(ahead.Milliseconds())), 0)
+	f, err := os.OpenFile(m.file, os.O_WRONLY, 0o600) // written in place: Cassandra has it mapped
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(binary.BigEndian.AppendUint64(nil, uint64(max(was, time.Until(c.now())).Milliseconds())), 0)
 	return errors.Join(err, f.Close())
 }
 

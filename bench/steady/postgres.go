@@ -20,6 +20,11 @@ type Postgres struct {
 	Dir string // below which base/ lies
 }
 
+// ServerOptions let PostgreSQL keep up with a clock that is moved: it does not
+// wait for its disk, and autovacuum, which otherwise looks once a minute, does so
+// once a second.
+const ServerOptions = "-c fsync=off -c autovacuum_naptime=1s"
+
 // open opens the engine with c as its clock. Commits do not wait for the disk:
 // what they write takes the same blocks, sooner.
 func (p Postgres) open(ctx context.Context, c *clock, longest time.Duration) (*postgres.Engine, error) {

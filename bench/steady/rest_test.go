@@ -11,7 +11,7 @@ func TestRestCass(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := startMoved(t, moved)
-	for _, over := range []Part{Paxos, Rows, Over} {
+	for _, over := range []Part{Over} {
 		r, end, err := RestCassandra(t.Context(), c, moved, over)
 		if err != nil {
 			t.Fatal(err)

@@ -178,13 +178,16 @@ const (
 // RestCassandra measures in one keyspace; end ends it.
 func RestCassandra(ctx context.Context, c Cluster, moved MovedClock, what Part) (measure rest, end func() error, err error) {
 	const keyspace, n = "steady_rest", 4_000
-	k := newClock(time.Now())
+	k, err := moved.clock()
+	if err != nil {
+		return nil, nil, err
+	}
 	e, err := c.open(ctx, keyspace, k.now)
 	if err != nil {
 		return nil, nil, err
 	}
 	merged := func(ctx context.Context, keyspace, table string) (float64, error) {
-		if err := errors.Join(moved.set(time.Until(k.now())), c.nodetool("flush", keyspace, table), c.nodetool("compact", keyspace, table)); err != nil {
+		if err := errors.Join(moved.follow(k), c.nodetool("flush", keyspace, table), c.nodetool("compact", keyspace, table)); err != nil {
 			return 0, err
 		}
 		return settled(ctx, func() (int64, error) { return c.files(keyspace, table+"-") })

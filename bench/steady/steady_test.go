@@ -31,7 +31,7 @@ func judge(t *testing.T, r Result, most float64) {
 }
 
 func TestTheEmbeddedStoreIsFlatAndAsForeseen(t *testing.T) {
-	r := Run{Name: config.Embedded, Load: Usual(1), Warm: 24 * time.Hour, For: 14 * time.Hour, Each: 100 * time.Minute}
+	r := Run{Name: config.Embedded, Load: Usual(1.5), Warm: 24 * time.Hour, For: 12 * time.Hour, Each: 100 * time.Minute}
 	if long() {
 		r.Load, r.For, r.Each = Usual(3.4), 6*24*time.Hour, 5*time.Hour // 10 requests a second for a week
 	}
@@ -48,7 +48,7 @@ func TestPostgreSQLIsFlatAndAsForeseen(t *testing.T) {
 	if long() {
 		r.Load, r.For = Usual(2), 60*time.Hour
 	}
-	s := servertest.StartPostgres(t, "-c fsync=off")
+	s := servertest.StartPostgres(t, ServerOptions)
 	result, err := r.Postgres(t.Context(), Postgres{URL: s.CreateDatabase("steady"), Dir: filepath.Join(s.Dir, "data")})
 	if err != nil {
 		t.Fatal(err)

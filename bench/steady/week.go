@@ -97,7 +97,7 @@ func (p Place) cassandra(ctx context.Context, r Run) (result Result, err error) 
 // StartPostgres starts a PostgreSQL; fresh makes its one database anew.
 func (p Place) StartPostgres(ctx context.Context) (fresh func() (Postgres, error), stop func() error, err error) {
 	dir := filepath.Join(p.Dir, "postgres")
-	out, err := run(ctx, "LONGCASE_PG_OPTIONS=-c fsync=off", p.script("postgres"), "start", dir, "55499")
+	out, err := run(ctx, "LONGCASE_PG_OPTIONS="+ServerOptions, p.script("postgres"), "start", dir, "55499")
 	if err != nil {
 		return nil, nil, err
 	}

@@ -54,8 +54,8 @@ func (l Load) Steady(name string, s Setup) Estimate {
 		size := e.rows[f.Kind].of(f)
 		records += one.Bytes
 		most += f.Rate * (one.Stays + one.Bucket/2 + tickLag).Seconds() * size
-		ended += f.Rate * s.GCGrace.Seconds() * e.ended
-		paxos += f.Rate * (f.Shift + max(s.GCGrace, paxosLeast)).Seconds() * e.paxos
+		ended += f.Rate * s.GCGrace.Seconds() * e.over[f.Kind].of(f)
+		paxos += f.Rate * (f.Shift + max(s.GCGrace, paxosLeast)).Seconds() * e.paxos[f.Kind].of(f)
 		est.Live += f.Rate * f.Life.Seconds() * size
 		est.Growth += f.Rate * size * e.spread * 86400
 		est.Writes += f.Rate * f.Writes

@@ -125,9 +125,10 @@ func TestTheIncidentByHand(t *testing.T) {
 // TestGraceCountsByHand: at 10 rows a second a gc_grace of 3 h, 3 d and 10 d
 // keeps 108,000, 2,592,000 and 8,640,000 rows that are over.
 func TestGraceCountsByHand(t *testing.T) {
-	each := engines[config.Cassandra].ended
+	l := plain(10, 30*time.Minute)
+	each := engines[config.Cassandra].over[Sessions].of(l.Flows()[0])
 	for grace, rows := range map[time.Duration]float64{3 * time.Hour: 108_000, 72 * time.Hour: 2_592_000, 240 * time.Hour: 8_640_000} {
-		est := plain(10, 30*time.Minute).Steady(config.Cassandra, Setup{GCGrace: grace})
+		est := l.Steady(config.Cassandra, Setup{GCGrace: grace})
 		if got := est.Grace(); math.Abs(got-rows*each) > 1 {
 			t.Errorf("gc_grace %v: %.1f MB, want %.1f", grace, got/1e6, rows*each/1e6)
 		}

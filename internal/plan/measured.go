@@ -19,13 +19,13 @@ func (r row) of(f Flow) float64 {
 // engine is what is known of one engine.
 type engine struct {
 	rows   map[Kind]row
+	over   map[Kind]row                            // left of a row that is over, until gc_grace is
+	paxos  map[Kind]row                            // in system.paxos, of a row that was written lately: its last change, whole
 	spread float64                                 // disk over rows at rest, steady: older versions, holes
 	base   float64                                 // bytes that an empty store takes
 	bucket float64                                 // bytes of the buckets of all kinds, for each one there is
-	width  func(Flow, time.Duration) time.Duration // of the range that is dropped at once; 0: each row ends by itself
+	width  func(Flow, time.Duration) time.Duration // of the range that ends at once; 0: each row ends by itself
 	stays  time.Duration                           // how long a row stays behind its end, beside its bucket's width
-	ended  float64                                 // bytes of a row that is over, until gc_grace is
-	paxos  float64                                 // bytes in system.paxos of a row that was written lately
 	writes float64                                 // rotations a second and processor
 	wall   string
 }
@@ -44,7 +44,7 @@ var engines = map[string]engine{
 			Revocations: {33, 0, 0},
 		},
 		spread: 1.05,
-		base:   5*4<<20 + 1<<20, // four logs kept for reuse and the one in use, a memtable each (store/embedded/disk.go)
+		base:   5 * 4 << 20, // four logs or five, kept for reuse: a memtable of 4 MiB and a tenth each (store/embedded/disk.go)
 		width:  bucketWidth,
 		stays:  retireLag + tickLag,
 		writes: 68_000 / 2,
@@ -59,8 +59,8 @@ var engines = map[string]engine{
 			Revocations: {183, 0, 0},
 		},
 		spread: 1.05,
-		base:   10e6, // the catalog of a database
-		bucket: 40e3,
+		base:   10e6,  // the catalog of a database
+		bucket: 100e3, // the files and half-filled pages of one that holds something
 		width:  partitionWidth,
 		stays:  retireLag + tickLag,
 		writes: 3700 / 2,
@@ -68,18 +68,23 @@ var engines = map[string]engine{
 	},
 	config.Cassandra: {
 		rows: map[Kind]row{
-			Sessions:    {150, 1.1, 0.1},
-			Codes:       {250, 1.2, 0.2},
-			Logins:      {120, 1, 0},
-			Marks:       {50, 0, 0},
-			Revocations: {80, 0, 0},
+			Sessions:    {112, 1.0, 0.01},
+			Codes:       {233, 1.1, 0.03},
+			Logins:      {102, 1.0, 0},
+			Marks:       {75, 0, 0},
+			Revocations: {51, 0, 0},
 		},
 		spread: 1.1,
-		base:   1e6,
-		width:  noWidth,
+		base:   700_000, // the dozen files that each of some tables are
+		width:  ownEnd,
 		stays:  retireLag,
-		ended:  85,
-		paxos:  148,
+		over:   map[Kind]row{Sessions: {65, 0, 0}, Codes: {79, 0, 0}, Logins: {77, 0, 0}, Marks: {67, 0, 0}, Revocations: {26, 0, 0}},
+		paxos: map[Kind]row{
+			Sessions: {163, 1.0, 0.01},
+			Codes:    {291, 1.0, 0.03},
+			Logins:   {154, 1.0, 0},
+			Marks:    {124, 0, 0},
+		},
 		writes: 500,
 		wall:   "none of its own: partitions are single sessions, so nodes share them evenly; each write costs every copy",
 	},
@@ -105,7 +110,14 @@ func bucketWidth(f Flow, _ time.Duration) time.Duration {
 	return time.Duration(store.ClassOf(f.Life))
 }
 
-func noWidth(Flow, time.Duration) time.Duration { return 0 }
+// ownEnd: rows of Cassandra end by themselves; those of marks and revocations
+// with their bucket (store/cassandra/marks.go).
+func ownEnd(f Flow, _ time.Duration) time.Duration {
+	if f.Kind == Marks || f.Kind == Revocations {
+		return bucketWidth(f, 0)
+	}
+	return 0
+}
 
 // partitionWidth is that of PostgreSQL's partitions (store/postgres/partition.go,
 // internal/app/store.go): the next of these to a 32nd of the longest life of a
