@@ -100,13 +100,18 @@ func clockError(asked, answered, theirs time.Time) error {
 	return nil
 }
 
-// storeReady reports whether the store answers and takes writes, and its clock
-// is this host's.
+// storeReady reports whether the store answers and takes writes, as far as it
+// knows itself, and its clock is this host's.
 func (h *house) storeReady() error {
 	ctx, cancel := context.WithTimeout(context.Background(), clockBound)
 	defer cancel()
 	if _, err := h.storeClock(ctx); err != nil {
 		return err
+	}
+	if h.fit != nil {
+		if err := h.fit(ctx); err != nil {
+			return err
+		}
 	}
 	reason, err := h.engine.ReadOnly(ctx)
 	if err == nil && reason != "" {

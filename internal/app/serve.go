@@ -72,6 +72,7 @@ type house struct {
 	data    config.Data // where the state is, --data applied
 	kek     []byte      // nil where nothing is stored
 	engine  *metered    // nil where nothing is stored, see stores
+	fit     fit         // nil where the engine does not say
 	waiting waiting     // why engine is not there yet
 	book    *skew.Book  // what is known of issuers' clocks
 	audit   audit
@@ -189,8 +190,15 @@ func (h *house) openStore(ctx context.Context, cfg *config.Config) error {
 	}
 	reach.tell(true)
 	h.engine = newMetered(e, &meter{engine: h.data.Engine, metrics: h.metrics, reach: reach})
+	if own, ok := e.(interface{ Ready(context.Context) error }); ok {
+		h.fit = own.Ready
+	}
 	return nil
 }
+
+// fit is an engine's own word on whether it takes writes: its disk has room, and
+// nothing in it is damaged.
+type fit = func(context.Context) error
 
 // stores reports whether a room of cfg needs the store: the issuer, and a gate
 // that remembers what was used once.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/longcase/longcase/gate"
 	"github.com/longcase/longcase/internal/config"
+	"github.com/longcase/longcase/internal/move"
 	"github.com/longcase/longcase/store"
 )
 
@@ -27,9 +28,15 @@ const (
 func waits(cfg *config.Config) bool { return cfg.Data.Database() && stores(cfg) }
 
 // begin opens the store, if a room of cfg needs one, and makes the first shift.
+// A store that is being copied to is not used before the copy is finished.
 func (h *house) begin(ctx context.Context, cfg *config.Config) (*shift, error) {
 	if stores(cfg) && h.engine == nil {
 		if err := h.openStore(ctx, cfg); err != nil {
+			return nil, err
+		}
+	}
+	if h.engine != nil {
+		if err := move.Ready(ctx, h.engine.Registry()); err != nil {
 			return nil, err
 		}
 	}
@@ -53,7 +60,8 @@ func startError(err error) error {
 
 // passes reports whether the reason may go away by itself.
 func passes(err error) bool {
-	transient := errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrReadOnly)
+	transient := errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrReadOnly) ||
+		errors.Is(err, move.ErrUnfinished)
 	return transient && !errors.Is(err, store.ErrSchema) && !errors.Is(err, ErrConfig)
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/longcase/longcase/internal/admin"
 	"github.com/longcase/longcase/internal/config"
+	"github.com/longcase/longcase/internal/move"
 	"github.com/longcase/longcase/issuer/password"
 	"github.com/longcase/longcase/store"
 	"github.com/longcase/longcase/store/memory"
@@ -180,6 +181,26 @@ func TestAServerWaitsForItsDatabase(t *testing.T) {
 	if strings.Contains(s.log.String(), "hunter2") {
 		t.Errorf("the log has the password:\n%s", s.log)
 	}
+}
+
+func TestAServerWaitsForTheEndOfACopy(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	d := newDatabase()
+	page := func(text string, old uint64) {
+		t.Helper()
+		if err := d.engine.Registry().Put(t.Context(), move.Key, []byte(text), old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page(`{"id":"a","from":"longcase-data","began":"2026-11-22T00:00:00Z"}`, 0)
+	s := launch(t, remoteConfig(t, password.NewSecret()), d)
+	defer s.stop(t)
+	s.wait(t, "half-finished copy of longcase-data")
+	if entries, err := d.engine.Registry().List(t.Context(), ""); err != nil || len(entries) != 1 {
+		t.Errorf("the waiting server left %v, %v in the registry", entries, err)
+	}
+	page(`{"id":"a","from":"longcase-data","began":"2026-11-22T00:00:00Z","finished":"2026-11-22T00:01:00Z"}`, 1)
+	s.wait(t, "\nready\n")
 }
 
 func TestWaitingEndsWithTheServer(t *testing.T) {
