@@ -75,13 +75,12 @@ func (l Line) write(b *strings.Builder, x, y func(float64) float64) {
 	b.WriteString("\"/>\n")
 }
 
-// Line is the run as a line: tables and logs over what is live, from the
-// beginning.
+// Line is the run as a line from the beginning, in the terms of Ratio.
 func (r Result) Line(title, color, dash string) Line {
-	live := r.Plan().Live
-	l := Line{Name: title, Color: color, Dash: dash, Points: [][2]float64{}}
+	p := r.Plan()
+	l := Line{Name: title, Color: color, Dash: dash}
 	for _, s := range r.Samples {
-		l.Points = append(l.Points, [2]float64{float64(s.At) / float64(r.Load.Life), (s.Disk - s.Paxos) / live})
+		l.Points = append(l.Points, [2]float64{float64(s.At) / float64(r.Load.Life), (s.Disk - s.Paxos - p.Always()) / (p.Live + p.Grace())})
 	}
 	return l
 }

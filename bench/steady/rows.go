@@ -66,14 +66,14 @@ func (s *service) one(ctx context.Context, kind plan.Kind) error {
 	}
 }
 
-// rest measures what one record of a kind takes at rest, in an engine of its own
+// AtRest measures what one record of a kind takes at rest, in an engine of its own
 // or in one that was emptied.
-type rest func(ctx context.Context, l Load, kind plan.Kind) (float64, error)
+type AtRest func(ctx context.Context, l Load, kind plan.Kind) (float64, error)
 
 // Rest prints what one record of each kind takes at rest, in bytes, with names
 // of 16 and 48 bytes and with 48 and 144 bytes of text that a client's sessions
 // share.
-func Rest(ctx context.Context, w io.Writer, engine string, measure rest) error {
+func Rest(ctx context.Context, w io.Writer, engine string, measure AtRest) error {
 	fmt.Fprintf(w, "%-12s %12s %12s %12s\n", engine, "name 16", "48", "16")
 	fmt.Fprintf(w, "%-12s %12s %12s %12s\n", "", "shared 48", "48", "144")
 	for _, kind := range kinds() {
@@ -92,7 +92,7 @@ func Rest(ctx context.Context, w io.Writer, engine string, measure rest) error {
 }
 
 // RestEmbedded measures in a directory below dir, all of it compacted.
-func RestEmbedded(ctx context.Context, dir string) rest {
+func RestEmbedded(ctx context.Context, dir string) AtRest {
 	const n = 100_000
 	return func(_ context.Context, l Load, kind plan.Kind) (size float64, err error) {
 		sub, err := os.MkdirTemp(dir, "rest-")
@@ -101,7 +101,7 @@ func RestEmbedded(ctx context.Context, dir string) rest {
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(sub)) }()
 		c := newClock(start())
-		e, err := openEmbedded(filepath.Join(sub, "store"), c)
+		e, err := openEmbedded(filepath.Join(sub, "store"), c) //nolint:contextcheck // the engine opens without one
 		if err != nil {
 			return 0, err
 		}
@@ -135,7 +135,7 @@ func (quiet) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
 
 // RestPostgres measures in a database that fresh makes anew: what the second
 // many rows add, so that what each partition takes is left out.
-func RestPostgres(fresh func() (Postgres, error)) rest {
+func RestPostgres(fresh func() (Postgres, error)) AtRest {
 	const few, many = 5_000, 25_000
 	return func(ctx context.Context, l Load, kind plan.Kind) (size float64, err error) {
 		p, err := fresh()
@@ -176,7 +176,7 @@ const (
 )
 
 // RestCassandra measures in one keyspace; end ends it.
-func RestCassandra(ctx context.Context, c Cluster, moved MovedClock, what Part) (measure rest, end func() error, err error) {
+func RestCassandra(ctx context.Context, c Cluster, moved MovedClock, what Part) (measure AtRest, end func() error, err error) {
 	const keyspace, n = "steady_rest", 4_000
 	k, err := moved.clock()
 	if err != nil {

@@ -41,8 +41,8 @@ func (p Place) script(name string) string { return filepath.Join(p.Root, "server
 // Jars is where servers/cassandra keeps what it runs.
 func (p Place) Jars() string { return filepath.Join(p.Root, ".cache", "cassandra", "jars") }
 
-// Week runs each engine for a while, prints what was measured beside what plan
-// foresaw, and returns the lines of the graph.
+// Week runs each engine, the embedded one at ten token requests a second for a
+// week of its time, prints what was measured beside what plan foresaw, and returns the lines of the graph.
 func (p Place) Week(ctx context.Context, w io.Writer, part float64) ([]Line, error) {
 	const week = 7 * 24 * time.Hour
 	var lines []Line
@@ -53,9 +53,9 @@ func (p Place) Week(ctx context.Context, w io.Writer, part float64) ([]Line, err
 		dash  string
 		on    func(context.Context, Run) (Result, error)
 	}{
-		{Run{Name: config.Embedded, Load: Usual(10 * part), Warm: 24 * time.Hour, For: week - 24*time.Hour, Each: 5 * time.Hour}, "Longcase, embedded store", "#1a7f37", "", p.embedded},
-		{Run{Name: config.Postgres, Load: Usual(2 * part), Warm: 24 * time.Hour, For: week - 24*time.Hour, Each: 5 * time.Hour}, "Longcase on PostgreSQL", "#0969da", "7 3", p.postgres},
-		{Run{Name: config.Cassandra, Load: Hourly(5 * part), Setup: plan.Setup{GCGrace: 3 * time.Hour, Replicas: 1}, Warm: 310 * time.Minute, For: 530 * time.Minute, Each: 17 * time.Minute}, "Longcase on Cassandra (lives of an hour, gc_grace of three)", "#8250df", "2 3", p.cassandra},
+		{Run{Name: config.Embedded, Load: Usual(3.4 * part), Warm: 24 * time.Hour, For: week - 24*time.Hour, Each: 5 * time.Hour}, "Longcase, embedded store", "#1a7f37", "", p.embedded},
+		{Run{Name: config.Postgres, Load: Usual(0.5 * part), Warm: 24 * time.Hour, For: week - 24*time.Hour, Each: 5 * time.Hour}, "Longcase on PostgreSQL", "#0969da", "7 3", p.postgres},
+		{Run{Name: config.Cassandra, Load: Hourly(part), Setup: plan.Setup{GCGrace: 3 * time.Hour, Replicas: 1}, Warm: 310 * time.Minute, For: 530 * time.Minute, Each: 17 * time.Minute}, "Longcase on Cassandra (lives of an hour, gc_grace of three)", "#8250df", "2 3", p.cassandra},
 	} {
 		one.run.Early = true
 		result, err := one.on(ctx, one.run)

@@ -75,7 +75,7 @@ var engines = map[string]engine{
 			Revocations: {51, 0, 0},
 		},
 		spread: 1.1,
-		base:   700_000, // the dozen files that each of some tables are
+		base:   500_000, // the dozen files that each of some tables are
 		width:  ownEnd,
 		stays:  retireLag,
 		over:   map[Kind]row{Sessions: {65, 0, 0}, Codes: {79, 0, 0}, Logins: {77, 0, 0}, Marks: {67, 0, 0}, Revocations: {26, 0, 0}},

@@ -62,10 +62,9 @@ func (l Load) size(cores int, s Setup, names []string) Size {
 	for _, name := range names {
 		est := l.Steady(name, s)
 		one := EngineSize{Engine: name, Disk: est.Disk}
-		switch {
-		case name == config.Embedded:
+		if name == config.Embedded {
 			one.Wall = l.Tokens()*requestCPU > wallCores*busy
-		default:
+		} else {
 			one.Cores = est.Writes / engines[name].writes / busy * float64(est.Copies)
 			one.Wall = name == config.Postgres && one.Cores > wallCores
 		}
