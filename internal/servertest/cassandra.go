@@ -66,7 +66,24 @@ func StartCassandra(tb testing.TB, nodes int, extra ...string) *Cassandra {
 	for i := range nodes {
 		c.wait(i)
 	}
+	for i := range nodes {
+		c.join(i)
+	}
 	return c
+}
+
+// join waits until node i sees every other: before, each is a cluster of its own
+// to whoever asks it.
+func (c *Cassandra) join(i int) {
+	c.tb.Helper()
+	for end := time.Now().Add(cassandraStart); len(c.nodes) > 1; time.Sleep(500 * time.Millisecond) {
+		if strings.Count(c.Nodetool(i, "status"), "\nUN ") == len(c.nodes) {
+			return
+		}
+		if time.Now().After(end) {
+			c.tb.Fatalf("node %d of %d does not see the others after %s", i+1, len(c.nodes), cassandraStart)
+		}
+	}
 }
 
 // URL names a keyspace of the cluster, as `data` does.
