@@ -25,8 +25,12 @@ func judge(t *testing.T, r Result, most float64) {
 	if ratio := r.Ratio(); ratio > most {
 		t.Errorf("the disk is %.2f times what is live, want at most %.2f", ratio, most)
 	}
-	if slope := r.Slope(); slope > 0.02 {
-		t.Errorf("the disk grows by %.1f %% a lifetime, want at most 2 %%", 100*slope)
+	bound := 0.02
+	if !long() { // a twentieth of the rows is little beside what is always there, and that moves in steps
+		bound = 0.05
+	}
+	if slope := r.Slope(); slope > bound {
+		t.Errorf("the disk grows by %.1f %% a lifetime, want at most %.0f %%", 100*slope, 100*bound)
 	}
 }
 
