@@ -60,6 +60,7 @@ func (p probe) prepare(ctx context.Context) (l link, dc string, err error) {
 	if err != nil {
 		return l, "", schemaError(p.cfg.Keyspace, []string{err.Error()})
 	}
+	p.warnFew(copies)
 	l.read, l.serial = levels(copies, dc)
 	tables, err := p.makeTables(ctx, c, l.read)
 	if err != nil {
@@ -84,6 +85,18 @@ func (p probe) makeKeyspace(ctx context.Context, c cluster) (map[string]string, 
 	}
 	p.cfg.Log.Info("made the keyspace", slog.String("keyspace", p.cfg.Keyspace), slog.Any("replication", replication))
 	return replication, err
+}
+
+// warnFew tells of data centres that do not survive the loss of a node: quorums
+// of one or two copies are all of them. A keyspace that was made before all nodes
+// were there keeps as few.
+func (p probe) warnFew(copies map[string]int) {
+	for dc, n := range copies {
+		if n < defaultReplication {
+			p.cfg.Log.Warn("the keyspace does not survive the loss of a node; with three nodes or more, ALTER KEYSPACE and run nodetool repair --full",
+				slog.String("keyspace", p.cfg.Keyspace), slog.String("data_centre", dc), slog.Int("copies", n))
+		}
+	}
 }
 
 // replication of the keyspace; nil: there is none.
