@@ -31,12 +31,16 @@ func (c Cluster) tables(ctx context.Context, keyspace string) (one Sample, err e
 	if err := c.nodetool("flush"); err != nil {
 		return one, err
 	}
-	own, err := settled(ctx, func() (int64, error) { return c.files(keyspace, "") })
-	if err != nil {
-		return one, err
-	}
-	paxos, err := settled(ctx, func() (int64, error) { return c.files("system", "paxos-") })
-	return Sample{Disk: own + paxos, Paxos: paxos}, err
+	var paxos int64
+	all, err := settled(ctx, func() (int64, error) {
+		own, err := c.files(keyspace, "")
+		if err != nil {
+			return 0, err
+		}
+		paxos, err = c.files("system", "paxos-")
+		return own + paxos, err
+	})
+	return Sample{Disk: all, Paxos: float64(paxos)}, err
 }
 
 // Cassandra measures Cassandra, whose clock is moved, in a new keyspace. Nothing

@@ -50,7 +50,7 @@ func TestPostgreSQLIsFlatAndAsForeseen(t *testing.T) {
 	// Partitions are 3 h wide: 9 samples 100 minutes apart fall evenly into them.
 	r := Run{Name: config.Postgres, Load: Usual(0.1), Warm: 16 * time.Hour, For: 30 * time.Hour, Each: 100 * time.Minute}
 	if long() {
-		r.Load, r.For = Usual(2), 60*time.Hour
+		r.Load, r.For = Usual(1), 60*time.Hour
 	}
 	s := servertest.StartPostgres(t, ServerOptions)
 	result, err := r.Postgres(t.Context(), Postgres{URL: s.CreateDatabase("steady"), Dir: filepath.Join(s.Dir, "data")})
@@ -61,9 +61,9 @@ func TestPostgreSQLIsFlatAndAsForeseen(t *testing.T) {
 }
 
 func TestCassandraIsFlatAndAsForeseen(t *testing.T) {
-	r := Run{Name: config.Cassandra, Load: Hourly(0.25), Setup: plan.Setup{GCGrace: 3 * time.Hour, Replicas: 1}, Warm: 310 * time.Minute, For: 2 * time.Hour, Each: 17 * time.Minute, Early: true}
+	r := Run{Name: config.Cassandra, Load: Hourly(0.2), Setup: plan.Setup{GCGrace: 3 * time.Hour, Replicas: 1}, Warm: 310 * time.Minute, For: 204 * time.Minute, Each: 34 * time.Minute, Early: true}
 	if long() {
-		r.Load, r.For = Hourly(5), 6*time.Hour
+		r.Load, r.For, r.Each = Hourly(2), 6*time.Hour, 17*time.Minute
 	}
 	moved, err := NewMovedClock(t.TempDir(), root().Jars())
 	if err != nil {

@@ -61,7 +61,7 @@ func (l Load) Steady(name string, s Setup) Estimate {
 		est.Writes += f.Rate * f.Writes
 	}
 	est.part(partRows, records)
-	est.part(partSpread, records*(e.spread-1))
+	est.part(partSpread, (records+ended)*(e.spread-1))
 	if name == config.Cassandra {
 		est.part(partGrace, ended)
 		est.part(partPaxos, paxos)

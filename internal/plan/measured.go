@@ -74,7 +74,7 @@ var engines = map[string]engine{
 			Marks:       {75, 0, 0},
 			Revocations: {51, 0, 0},
 		},
-		spread: 1.1,
+		spread: 1.15,
 		base:   500_000, // the dozen files that each of some tables are
 		width:  ownEnd,
 		stays:  retireLag,
