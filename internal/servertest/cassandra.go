@@ -115,7 +115,7 @@ func (c *Cassandra) Stop(i int) { c.nodes[i].stop(syscall.SIGTERM, time.Minute) 
 func (c *Cassandra) Kill(i int) { c.nodes[i].stop(syscall.SIGKILL, 0) }
 
 // Pause stops node i (SIGSTOP) until Resume.
-func (c *Cassandra) Pause(i int) { c.nodes[i].signal(syscall.SIGSTOP) }
+func (c *Cassandra) Pause(i int) { c.nodes[i].pause(c.tb) }
 
 // Resume lets node i go on.
 func (c *Cassandra) Resume(i int) { c.nodes[i].signal(syscall.SIGCONT) }

@@ -87,7 +87,7 @@ func (s *Postgres) Stop() { s.p.stop(syscall.SIGINT, 30*time.Second) }
 func (s *Postgres) Kill() { s.p.stop(syscall.SIGKILL, 0) }
 
 // Pause stops every process of it (SIGSTOP) until Resume.
-func (s *Postgres) Pause() { s.p.signal(syscall.SIGSTOP) }
+func (s *Postgres) Pause() { s.p.pause(s.tb) }
 
 // Resume lets it go on.
 func (s *Postgres) Resume() { s.p.signal(syscall.SIGCONT) }

@@ -55,19 +55,64 @@ func (p *process) start() error {
 }
 
 // signal reaches the server and its children, which may have groups of their
-// own, the server first: it starts no others then.
-func (p *process) signal(s syscall.Signal) {
+// own, the server first: it starts no others then. It returns whom it reached.
+func (p *process) signal(s syscall.Signal) []int {
+	select {
+	case <-p.ended:
+		return nil // its number may be another's by now
+	default:
+	}
 	pid := p.cmd.Process.Pid
-	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	_ = syscall.Kill(pid, s) // it may be gone
-	if more, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid)); err == nil && len(more) > 0 {
+	children := childrenOf(pid)
+	_ = p.cmd.Process.Signal(s) // it may be gone
+	if more := childrenOf(pid); len(more) > 0 {
 		children = more
 	}
-	for _, child := range strings.Fields(string(children)) {
+	for _, child := range children {
+		_ = syscall.Kill(child, s)
+	}
+	return append(children, pid)
+}
+
+func childrenOf(pid int) (children []int) {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for _, child := range strings.Fields(string(text)) {
 		if id, err := strconv.Atoi(child); err == nil {
-			_ = syscall.Kill(id, s)
+			children = append(children, id)
 		}
 	}
+	return children
+}
+
+// pause stops all of it. A signal is on its way when it is sent: pause returns
+// when no thread runs any more.
+func (p *process) pause(tb testing.TB) {
+	tb.Helper()
+	pids := p.signal(syscall.SIGSTOP)
+	for end := time.Now().Add(10 * time.Second); !stopped(pids); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			tb.Error("a server runs on 10 s after SIGSTOP")
+			return
+		}
+	}
+}
+
+// stopped reports whether every thread of these processes is stopped or gone.
+func stopped(pids []int) bool {
+	for _, pid := range pids {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		for _, thread := range threads {
+			text, err := os.ReadFile(thread)
+			if err != nil {
+				continue
+			}
+			_, state, _ := strings.Cut(string(text), ") ")
+			if !strings.ContainsAny(state[:1], "TtZX") {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // stop ends it with s, and with SIGKILL if that takes longer than patience.
