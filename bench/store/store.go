@@ -1,14 +1,16 @@
 // Package store measures what the stores promise, each beside the plain way:
 //
-//   - Rotate: durable rotations of the embedded engine against the disk's own
-//     fsync rate, probed in the same run, with bbolt beside it (goal S1).
-//   - Retire: what it costs to be rid of ended sessions, against deleting them
-//     one by one (goal S2).
+//   - Rotation: durable rotations of the embedded engine against the disk's own
+//     fsync rate, probed in the same run, with bbolt beside it (goal S1); those on
+//     PostgreSQL and Cassandra against the statement they come down to.
+//   - Retirement: what it costs to be rid of ended sessions, against deleting
+//     them (goal S2). On Cassandra nothing is retired: rows end by themselves.
 //
-// A further engine joins Retire as a shelf and Rotate as a contender.
+// A further engine joins Rotation as a lane and Retirement as a shelf.
 package store
 
 import (
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"path/filepath"
@@ -21,12 +23,22 @@ import (
 )
 
 const (
-	interval = 2 * time.Second
 	record   = 150 // bytes of a session's record, about
+	lifetime = 12 * time.Hour
 )
 
-// rate runs one step per client again and again and returns steps per second.
-func rate(clients int, client func(i int) (step func() error)) (float64, error) {
+// newSession draws one as its first token finds it. Its data do not compress, as
+// sealed data do not.
+func newSession(end time.Time) store.Session {
+	data := make([]byte, record-50)
+	_, _ = rand.Read(data)
+	end = end.Truncate(time.Second)
+	return store.Session{ID: store.NewID(time.Now(), end), End: end, Generation: 1, Client: "web-app", Subject: "alice", Data: data}
+}
+
+// rate runs one step per client again and again for a while and returns steps per
+// second.
+func rate(interval time.Duration, clients int, client func(i int) (step func() error)) (float64, error) {
 	var (
 		wg    sync.WaitGroup
 		count atomic.Int64
@@ -53,15 +65,16 @@ func rate(clients int, client func(i int) (step func() error)) (float64, error) 
 	return float64(n) / took.Seconds(), errors.Join(errs...)
 }
 
-// turn deals the sessions out: the i-th of n clients gets every n-th, in turn.
-func turn(ids []store.ID, i, n int) func() store.ID {
+// turn deals out as many sessions as there are: the i-th of n clients gets every
+// n-th, in turn.
+func turn(all, i, n int) (next func() int) {
 	at := i
-	return func() store.ID {
-		id := ids[at%len(ids)]
-		if at += n; at >= len(ids) {
+	return func() int {
+		now := at % all
+		if at += n; at >= all {
 			at = i
 		}
-		return id
+		return now
 	}
 }
 
