@@ -62,23 +62,18 @@ func (j *judge) replication() {
 	for _, n := range j.k.Nodes {
 		at[n.DataCentre]++
 	}
-	centres := slices.Sorted(maps.Keys(at))
-	want := map[string]int{}
-	for _, dc := range centres {
-		want[dc] = min(3, at[dc])
-	}
 	var says []string
 	switch j.k.Strategy {
 	case "SimpleStrategy":
-		if len(centres) > 1 {
+		if len(at) > 1 {
 			says = append(says, "SimpleStrategy does not know data centres: a data centre may hold no copy at all")
 		}
-		if len(j.k.Nodes) > 1 && j.k.Replicas[""] == 1 {
-			says = append(says, "there is one copy of each row: with one node its tokens are gone")
+		if n := j.k.Replicas[""]; n < j.copiesWanted(len(j.k.Nodes)) {
+			says = append(says, "there "+fewCopies(n))
 		}
 	case "NetworkTopologyStrategy":
 		for _, dc := range slices.Sorted(maps.Keys(j.k.Replicas)) {
-			says = append(says, oneCentre(dc, j.k.Replicas[dc], at[dc])...)
+			says = append(says, j.oneCentre(dc, j.k.Replicas[dc], at[dc])...)
 		}
 	}
 	if len(says) == 0 {
@@ -88,22 +83,61 @@ func (j *judge) replication() {
 		ID: Replication, Severity: Error, turn: toReplicate, Says: strings.Join(says, "; "), Source: "Cassandra, NetworkTopologyStrategy",
 		Why: "a lost node must lose neither a session nor the memory that a refresh token was used",
 		Repair: Repair{
-			Commands: []string{fmt.Sprintf("ALTER KEYSPACE %s WITH replication = {%s};", ident(j.k.Name), topology(want))},
-			Beware:   "the new replicas are empty until nodetool repair --full " + j.k.Name + " has run on every node: read and write at QUORUM until then",
+			Commands: []string{fmt.Sprintf("ALTER KEYSPACE %s WITH replication = {%s};", ident(j.k.Name), topology(j.nextCopies(at)))},
+			Beware: "a new replica is empty until nodetool repair --full " + j.k.Name + " has run on every node; so copies are raised by one at a time, " +
+				"with all reads and writes at QUORUM or more until the repair is over. Then run doctor again",
 		},
 	})
 }
 
-func oneCentre(dc string, copies, nodes int) []string {
+// copiesWanted is below which number a keyspace does not survive what it should:
+// Longcase reads and writes at QUORUM, for which two copies are no better than
+// one.
+func (j *judge) copiesWanted(nodes int) int {
+	if j.layout == Longcase {
+		return min(3, nodes)
+	}
+	return min(2, nodes)
+}
+
+func fewCopies(n int) string {
+	if n == 1 {
+		return "is one copy of each row: with one node its tokens are gone"
+	}
+	return fmt.Sprintf("are %d copies of each row: without one node there is no quorum", n)
+}
+
+func (j *judge) oneCentre(dc string, copies, nodes int) []string {
 	switch {
 	case nodes == 0:
 		return []string{fmt.Sprintf("data centre %q has copies but no node", dc)}
 	case copies > nodes:
 		return []string{fmt.Sprintf("data centre %q should have %d copies on %d nodes", dc, copies, nodes)}
-	case copies == 1 && nodes > 1:
-		return []string{fmt.Sprintf("data centre %q has one copy of each row: with one node its tokens are gone", dc)}
+	case copies < j.copiesWanted(nodes):
+		return []string{fmt.Sprintf("in data centre %q there %s", dc, fewCopies(copies))}
 	}
 	return nil
+}
+
+// nextCopies are the copies to set next, in the data centres that have some; a
+// SimpleStrategy has them in all.
+func (j *judge) nextCopies(at map[string]int) map[string]int {
+	next := map[string]int{}
+	for dc, nodes := range at {
+		copies, has := j.k.Replicas[dc]
+		if j.k.Strategy == "SimpleStrategy" {
+			copies, has = j.k.Replicas[""], true
+		}
+		if has {
+			next[dc] = min(max(copies, min(copies+1, 3)), nodes)
+		}
+	}
+	if len(next) == 0 {
+		for dc, nodes := range at {
+			next[dc] = min(3, nodes)
+		}
+	}
+	return next
 }
 
 func topology(want map[string]int) string {

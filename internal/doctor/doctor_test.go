@@ -94,7 +94,9 @@ func TestEachFaultIsNamedOnceWithWhatRepairsIt(t *testing.T) {
 		{"clocks two seconds apart", well, func(k *survey.Keyspace) { k.Nodes[0].Ahead = 2 * time.Second },
 			Clocks, Warning, "2s apart", ""},
 		{"one copy on three nodes", well, func(k *survey.Keyspace) { k.Replicas["dc1"] = 1 },
-			Replication, Error, "one copy of each row", "ALTER KEYSPACE kms WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3};"},
+			Replication, Error, "one copy of each row", "ALTER KEYSPACE kms WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 2};"},
+		{"no copies but in a data centre without nodes", well, func(k *survey.Keyspace) { k.Replicas = map[string]int{"dc2": 3} },
+			Replication, Error, `"dc2" has copies but no node`, "ALTER KEYSPACE kms WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3};"},
 		{"copies in a data centre without nodes", well, func(k *survey.Keyspace) { k.Replicas["dc2"] = 3 },
 			Replication, Error, `"dc2" has copies but no node`, "ALTER KEYSPACE kms WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3};"},
 		{"SimpleStrategy over two data centres", well, func(k *survey.Keyspace) {
@@ -130,6 +132,11 @@ func TestEachFaultIsNamedOnceWithWhatRepairsIt(t *testing.T) {
 		{"our rows without an end, which only their writer can explain", own, func(k *survey.Keyspace) {
 			table(k, "sessions").Sample = &survey.Sample{Rows: 3, Endless: 1, All: true, EndlessPerDay: -1}
 		}, Endless, Error, "33 % of its rows have no end", ""},
+		{"two copies of ours on three nodes", own, func(k *survey.Keyspace) { k.Replicas["dc1"] = 2 },
+			Replication, Error, "2 copies of each row: without one node there is no quorum", "ALTER KEYSPACE longcase WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3};"},
+		{"one copy of ours, and a data centre that shall have none", own, func(k *survey.Keyspace) {
+			k.Replicas["dc1"], k.Nodes[2].DataCentre = 1, "dc2"
+		}, Replication, Error, `in data centre "dc1" there is one copy of each row`, "ALTER KEYSPACE longcase WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 2};"},
 		{"our version", own, func(k *survey.Keyspace) { k.Nodes[0].Version = "5.0-rc1" }, Version, Error, "5.0-rc1", ""},
 		{"our clock", own, func(k *survey.Keyspace) {
 			for i := range k.Nodes {
