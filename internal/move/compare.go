@@ -15,11 +15,11 @@ import (
 // compare reads both stores whole and refuses a target that holds anything else
 // than the source. What ended meanwhile is left out.
 func (m *mover) compare(ctx context.Context) error {
-	want, err := m.census(ctx, m.Source, m.From)
+	want, err := m.census(ctx, m.Source, m.From, Reading)
 	if err != nil {
 		return err
 	}
-	got, err := m.census(ctx, m.Target, m.To)
+	got, err := m.census(ctx, m.Target, m.To, Comparing)
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ type census struct {
 }
 
 // census counts what s holds, beside the page of a copy.
-func (m *mover) census(ctx context.Context, s store.Movable, called string) (census, error) {
+func (m *mover) census(ctx context.Context, s store.Movable, called string, step Step) (census, error) {
 	c := census{groups: map[group]sum{}, revocations: map[group][][sha256.Size]byte{}}
 	err := s.Export(ctx, "", func(r store.Record, _ store.Place) error {
 		if isPage(r) {
@@ -71,14 +71,14 @@ func (m *mover) census(ctx context.Context, s store.Movable, called string) (cen
 		}
 		c.take(r)
 		if c.counts.Total()%int64(m.SaveEach) == 0 {
-			m.Progress(Progress{Step: Comparing, Records: c.counts})
+			m.Progress(Progress{Step: step, Records: c.counts})
 		}
 		return nil
 	})
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", called, err)
 	}
-	m.Progress(Progress{Step: Comparing, Records: c.counts})
+	m.Progress(Progress{Step: step, Records: c.counts})
 	c.fold()
 	return c, nil
 }

@@ -49,7 +49,8 @@ type Step string
 const (
 	Freezing  Step = "waiting until nobody writes to the source"
 	Copying   Step = "copying"
-	Comparing Step = "comparing"
+	Reading   Step = "reading the source once more"
+	Comparing Step = "comparing the target with it"
 )
 
 // Counts is a number of records of each kind.
@@ -107,11 +108,12 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	if err := m.freeze(ctx); err != nil {
 		return Result{}, err
 	}
-	if err := m.copy(ctx); err != nil {
-		return m.result(), err
-	}
+	steps := []func(context.Context) error{m.copy, m.untouched}
 	if !cfg.Unproven {
-		if err := m.compare(ctx); err != nil {
+		steps = append(steps, m.compare, m.untouched)
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
 			return m.result(), err
 		}
 	}
@@ -186,8 +188,9 @@ func (m *mover) open(ctx context.Context) error {
 // same refuses the page of another copy than one of this source, and of this
 // source before it took writes.
 func (m *mover) same(ctx context.Context) error {
-	if !m.page.Frozen {
-		return nil // the earlier run got no further than its page
+	if !m.page.Frozen { // the earlier run got no further than its page
+		m.page.From = m.From
+		return m.begins(ctx)
 	}
 	reason, err := m.Source.ReadOnly(ctx)
 	switch {
@@ -202,6 +205,19 @@ func (m *mover) same(ctx context.Context) error {
 	default:
 		return fmt.Errorf("%w: what %s holds may be older than what %s holds now (copy %s): begin with an empty target", ErrStale, m.To, m.From, m.page.ID)
 	}
+}
+
+// untouched refuses a source that somebody let take writes while it was copied:
+// what was copied first may be older than what it holds now.
+func (m *mover) untouched(ctx context.Context) error {
+	reason, err := m.Source.ReadOnly(ctx)
+	if err == nil && !strings.Contains(reason, m.page.ID) {
+		err = fmt.Errorf("%w (copy %s): somebody made it writable meanwhile: begin with an empty target", ErrStale, m.page.ID)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.From, err)
+	}
+	return nil
 }
 
 // begins refuses a target that holds anything, and a source that holds nothing:

@@ -2,6 +2,7 @@ package move_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -231,6 +232,46 @@ func TestATargetThatFailsForNowIsAskedAgain(t *testing.T) {
 	p.copy(t, p.target)
 }
 
+func TestASourceThatTookWritesMeanwhileIsNotACopy(t *testing.T) {
+	for _, unproven := range []bool{false, true} {
+		p := newPair(t)
+		p.fill(t, 3)
+		s, n := p.session(t, 0), 0
+		opened := &faulty{Movable: p.target, onImport: func() error {
+			if n++; n != 15 {
+				return nil
+			}
+			check(t, p.source.SetReadOnly(t.Context(), ""))
+			return rotate(t.Context(), p.source, s)
+		}}
+		cfg := p.config(opened)
+		cfg.Unproven = unproven
+		if _, err := move.Run(t.Context(), cfg); !errors.Is(err, move.ErrStale) {
+			t.Errorf("unproven %t: %v, want ErrStale", unproven, err)
+		}
+		if err := move.Ready(t.Context(), p.target.Registry()); !errors.Is(err, move.ErrUnfinished) {
+			t.Errorf("a server on the target: %v, want ErrUnfinished", err)
+		}
+	}
+}
+
+func TestACopyThatOnlyWroteItsPageMayBeOfAnotherSource(t *testing.T) {
+	p := newPair(t)
+	p.fill(t, 1)
+	p.cutAt(t, p.config(p.target), 0, true) // its page is written
+	empty := newPair(t)
+	empty.from = "a misspelt one"
+	if _, err := move.Run(t.Context(), empty.config(p.target)); !errors.Is(err, move.ErrEmpty) {
+		t.Errorf("an empty source: %v", err)
+	}
+	other := newPair(t)
+	other.fill(t, 2)
+	other.copy(t, p.target)
+	if src, dst := contents(t, other.source), contents(t, p.target); src != dst {
+		t.Errorf("the target holds\n%s\nthe source\n%s", dst, src)
+	}
+}
+
 func TestAnOlderReasonStaysBesideTheCopys(t *testing.T) {
 	p := newPair(t)
 	p.fill(t, 1)
@@ -269,7 +310,7 @@ func TestProgressOnlyGrowsWithinAStep(t *testing.T) {
 		if len(steps) == 0 || steps[len(steps)-1] != now.Step {
 			steps = append(steps, now.Step)
 		}
-		if now.Step == move.Copying && now.Records.Total() < last[now.Step] {
+		if now.Records.Total() < last[now.Step] {
 			t.Errorf("%s: %d records after %d", now.Step, now.Records.Total(), last[now.Step])
 		}
 		last[now.Step] = now.Records.Total()
@@ -277,7 +318,7 @@ func TestProgressOnlyGrowsWithinAStep(t *testing.T) {
 	if _, err := move.Run(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
-	if got := len(steps); got != 3 || steps[0] != move.Freezing || steps[1] != move.Copying || steps[2] != move.Comparing {
+	if want := []move.Step{move.Freezing, move.Copying, move.Reading, move.Comparing}; !slices.Equal(steps, want) {
 		t.Errorf("the steps are %v", steps)
 	}
 	if last[move.Copying] < 80 {
