@@ -58,9 +58,27 @@ func (r *reach) heard(outcome string, err error) {
 	case "canceled", "unknown", "closed":
 		return
 	}
-	if down := outcome == "unavailable"; down != r.down.Load() {
+	switch down := outcome == "unavailable"; {
+	case down != r.down.Load():
 		r.turn(down, err)
+	case down:
+		r.stays(err)
 	}
+}
+
+// stays tells of a store that was lost too soon after it was told of to be told
+// again, and did not come back.
+func (r *reach) stays(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := time.Now(); r.mute && r.down.Load() && now.Sub(r.said) >= reachTold {
+		r.lost(now, err)
+	}
+}
+
+func (r *reach) lost(now time.Time, err error) {
+	r.said, r.mute = now, false
+	r.log.Error("the store cannot be reached; what needs it is refused until it can", "err", err)
 }
 
 func (r *reach) turn(down bool, err error) {
@@ -76,8 +94,7 @@ func (r *reach) turn(down bool, err error) {
 	case down && now.Sub(r.said) < reachTold:
 		r.mute = true
 	case down:
-		r.said, r.mute = now, false
-		r.log.Error("the store cannot be reached; what needs it is refused until it can", "err", err)
+		r.lost(now, err)
 	case !r.mute:
 		r.log.Info("the store can be reached again", "after", now.Sub(r.from).Round(time.Millisecond))
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/longcase/longcase/internal/telemetry"
@@ -53,6 +54,25 @@ func TestAStoreThatComesAndGoesIsToldOnce(t *testing.T) {
 	if text := log.String(); strings.Count(text, "cannot be reached;") != 1 || strings.Count(text, "reached again") != 1 {
 		t.Errorf("the log:\n%s", text)
 	}
+}
+
+func TestAStoreThatIsLostAgainAtOnceIsToldWhenItStaysAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log lockedBuffer
+		r := &reach{log: slog.New(slog.NewTextHandler(&log, nil)), tell: func(bool) {}}
+		hear := func(err error) { r.heard(outcomeOf(err), err) }
+		hear(store.ErrUnavailable)
+		hear(nil)
+		hear(store.ErrUnavailable)
+		for range 30 {
+			time.Sleep(time.Second)
+			hear(store.ErrUnavailable)
+		}
+		hear(nil)
+		if text := log.String(); strings.Count(text, "cannot be reached;") != 2 || strings.Count(text, "reached again") != 2 {
+			t.Errorf("the log:\n%s", text)
+		}
+	})
 }
 
 func TestCallsOfTheStoreAreCounted(t *testing.T) {

@@ -87,15 +87,34 @@ func (h *house) storeClock(ctx context.Context) (time.Time, error) {
 	return theirs, clockError(asked, h.now(), theirs)
 }
 
+// wrongClock says by how much this host's clock is not the store's.
+type wrongClock string
+
+func (w wrongClock) Error() string { return string(w) }
+
+// timed is a registry that is changed by this host's clock: a node whose clock is
+// wrong would drop the keys of live tokens, for every node.
+type timed struct {
+	store.Registry
+	agree func(context.Context) (time.Time, error)
+}
+
+func (r timed) Put(ctx context.Context, key string, value []byte, old uint64) error {
+	if _, err := r.agree(ctx); err != nil {
+		return err
+	}
+	return r.Registry.Put(ctx, key, value, old)
+}
+
 // clockError is nil if theirs, read between asked and answered, is within
 // clockBound of this host's clock.
 func clockError(asked, answered, theirs time.Time) error {
 	const remedy = "the store's, and 5 s are allowed: check NTP on both"
 	switch ahead, behind := asked.Sub(theirs), theirs.Sub(answered); {
 	case ahead > clockBound:
-		return fmt.Errorf("this host's clock is %s ahead of %s", ahead.Round(time.Millisecond), remedy)
+		return wrongClock(fmt.Sprintf("this host's clock is %s ahead of %s", ahead.Round(time.Millisecond), remedy))
 	case behind > clockBound:
-		return fmt.Errorf("this host's clock is %s behind %s", behind.Round(time.Millisecond), remedy)
+		return wrongClock(fmt.Sprintf("this host's clock is %s behind %s", behind.Round(time.Millisecond), remedy))
 	}
 	return nil
 }

@@ -124,8 +124,12 @@ func (s *shift) newIssuer(ctx context.Context, c *config.Issuer) error {
 }
 
 func (s *shift) newRing(c *config.Issuer) (err error) {
+	registry := s.house.engine.Registry()
+	if s.house.data.Database() {
+		registry = timed{registry, s.house.storeClock}
+	}
 	s.ring, err = keys.New(keys.Config{
-		Registry: s.house.engine.Registry(), KEK: s.house.kek,
+		Registry: registry, KEK: s.house.kek,
 		Algorithm: c.Signing.Algorithm, Rotate: c.Signing.Rotate, PublishAhead: c.Signing.PublishAhead,
 		Overlap: jwks.Overlap(c.Lifetimes.Access, c.Signing.PublishAhead), SessionAbsolute: c.Lifetimes.SessionAbsolute,
 		Log: s.house.log.With("room", "keys"), Now: s.house.now,

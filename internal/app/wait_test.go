@@ -33,6 +33,7 @@ type database struct {
 	away   atomic.Pointer[error] // nil: it is there
 	engine *memory.Engine
 	opened atomic.Int64
+	ahead  atomic.Int64 // of its clock, nanoseconds
 }
 
 func newDatabase() *database { return &database{engine: memory.New(memory.Config{})} }
@@ -62,7 +63,8 @@ func (n remoteNode) Clock(ctx context.Context) (time.Time, error) {
 	if err := n.d.away.Load(); err != nil {
 		return time.Time{}, *err
 	}
-	return n.Movable.Clock(ctx)
+	now, err := n.Movable.Clock(ctx)
+	return now.Add(time.Duration(n.d.ahead.Load())), err
 }
 
 func (n remoteNode) Registry() store.Registry { return remoteRegistry{n.Movable.Registry(), n.d} }
@@ -200,6 +202,22 @@ func TestAServerWaitsForTheEndOfACopy(t *testing.T) {
 		t.Errorf("the waiting server left %v, %v in the registry", entries, err)
 	}
 	page(`{"id":"a","from":"longcase-data","began":"2026-11-22T00:00:00Z","finished":"2026-11-22T00:01:00Z"}`, 1)
+	s.wait(t, "\nready\n")
+}
+
+// The ring is changed by the clock: one that is wrong would publish and drop keys
+// for every node.
+func TestANodeWithAWrongClockChangesNoKeys(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	d := newDatabase()
+	d.ahead.Store(int64(10 * time.Minute))
+	s := launch(t, remoteConfig(t, password.NewSecret()), d)
+	defer s.stop(t)
+	s.wait(t, "10m0s behind the store's")
+	if entries, err := d.engine.Registry().List(t.Context(), ""); err != nil || len(entries) != 0 || strings.Contains(s.log.String(), "\nready\n") {
+		t.Errorf("it left %v, %v in the registry, and says\n%s", entries, err, s.log)
+	}
+	d.ahead.Store(0)
 	s.wait(t, "\nready\n")
 }
 
