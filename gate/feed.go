@@ -26,15 +26,16 @@ const (
 // followFeed keeps the feed open until ctx ends.
 func (g *Gate) followFeed(ctx context.Context) {
 	wait := leastWait
+	var out outage
 	for ctx.Err() == nil {
-		caughtUp, err := g.readFeed(ctx)
+		caughtUp, err := g.readFeed(ctx, &out)
 		if ctx.Err() != nil {
 			return
 		}
 		if caughtUp {
 			wait = leastWait
 		}
-		g.feedBroke(err, wait)
+		g.feedBroke(err, &out)
 		if !sleep(ctx, wait/2+rand.N(wait/2)) {
 			return
 		}
@@ -42,20 +43,34 @@ func (g *Gate) followFeed(ctx context.Context) {
 	}
 }
 
-func (g *Gate) feedBroke(err error, wait time.Duration) {
+// outage is how long the feed has not been whole, told once when it begins and
+// once when it is over.
+type outage struct{ since time.Time } // zero: there is none
+
+func (g *Gate) feedBroke(err error, out *outage) {
 	if err == nil {
 		err = errors.New("gate: feed: ended by the other side")
 	}
 	g.index.breaks(err)
-	g.cfg.Log.Warn("the feed of early ends broke; opening it again", "issuer", g.cfg.RevocationsFrom, "within", wait, "err", err)
+	if out.since.IsZero() {
+		out.since = g.cfg.Now()
+		g.cfg.Log.Warn("the feed of early ends broke; opening it again until it is whole", "issuer", g.cfg.RevocationsFrom, "err", err)
+	}
 	if g.cfg.Hooks.FeedBroken != nil {
 		g.cfg.Hooks.FeedBroken(err)
 	}
 }
 
+func (g *Gate) feedIsWhole(out *outage) {
+	if !out.since.IsZero() {
+		g.cfg.Log.Info("the feed of early ends is whole again", "issuer", g.cfg.RevocationsFrom, "after", g.cfg.Now().Sub(out.since).Round(time.Millisecond))
+		*out = outage{}
+	}
+}
+
 // readFeed runs the feed once and reports whether it ever caught up. Only then
 // does an event prove that nothing is missing.
-func (g *Gate) readFeed(ctx context.Context) (caughtUp bool, err error) {
+func (g *Gate) readFeed(ctx context.Context, out *outage) (caughtUp bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	apply := func(e Event) {
@@ -68,6 +83,7 @@ func (g *Gate) readFeed(ctx context.Context) (caughtUp bool, err error) {
 	live := func() {
 		if ctx.Err() == nil {
 			caughtUp = true
+			g.feedIsWhole(out)
 			g.index.hear(g.cfg.Now())
 		}
 	}

@@ -1,8 +1,10 @@
 package gate
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -102,6 +104,39 @@ func TestASilentFeedIsStale(t *testing.T) {
 			want("heard again", "")
 		})
 	}
+}
+
+func TestAFeedThatStaysAwayIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var away atomic.Bool
+		feed := func(ctx context.Context, _ func(Event), live func()) error {
+			if away.Load() {
+				return errors.New("connection refused")
+			}
+			for live(); !away.Load(); live() {
+				if !sleep(ctx, time.Second) {
+					return ctx.Err()
+				}
+			}
+			return errors.New("reset")
+		}
+		cfg := liveConfig(newSigner(t, "k1"), feed)
+		var log bytes.Buffer // read when nothing runs
+		cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+		defer inBubble(t, mustNew(t, cfg))()
+		for range 2 {
+			time.Sleep(time.Minute)
+			away.Store(true)
+			time.Sleep(time.Hour)
+			away.Store(false)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		broke, whole := strings.Count(log.String(), "early ends broke"), strings.Count(log.String(), "whole again")
+		if broke != 2 || whole != 2 {
+			t.Errorf("two outages are told %d times, their ends %d times:\n%.2000s", broke, whole, &log)
+		}
+	})
 }
 
 // A feed that was opened again is not fresh until it has caught up: what it
