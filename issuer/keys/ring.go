@@ -64,7 +64,8 @@ func (k *Keyring) changeRing(ctx context.Context, now time.Time, change func(*ed
 func (k *Keyring) applyRing(e store.Entry) error {
 	k.apply.Lock()
 	defer k.apply.Unlock()
-	if v := k.ring.Load(); v != nil && v.version >= e.Version {
+	old := k.ring.Load()
+	if old != nil && old.version >= e.Version {
 		return nil
 	}
 	v, err := k.seal.readRing(e)
@@ -72,13 +73,19 @@ func (k *Keyring) applyRing(e store.Entry) error {
 		return err
 	}
 	k.ring.Store(v)
+	if is := v.record.Algorithm; old != nil && old.record.Algorithm == k.cfg.Algorithm && is != k.cfg.Algorithm {
+		k.cfg.Log.Warn("another node changed the algorithm of new keys: all nodes of a store need the same signing.algorithm", "here", k.cfg.Algorithm, "is", is)
+	}
 	k.changed()
 	return nil
 }
 
 // configure is what Load changes.
 func (k *Keyring) configure(ed *edit) error {
-	if ed.record.Algorithm != k.cfg.Algorithm {
+	if have := ed.record.Algorithm; have != k.cfg.Algorithm {
+		if have != "" {
+			k.cfg.Log.Warn("the algorithm of new keys changes, for every node of this store: all need the same signing.algorithm", "was", have, "is", k.cfg.Algorithm)
+		}
 		ed.record.Algorithm, ed.record.Owed = k.cfg.Algorithm, k.cfg.Algorithm
 	}
 	return k.tendRing(ed)
