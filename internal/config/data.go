@@ -114,9 +114,29 @@ func (d Data) String() string {
 		if d.Cluster.User != "" {
 			at = url.User(d.Cluster.User).String() + "@" + at
 		}
-		return "cassandra://" + at + "/" + d.Cluster.Keyspace
+		return "cassandra://" + at + "/" + d.Cluster.Keyspace + d.Cluster.query()
 	}
 	return d.Dir
+}
+
+// query is what stands behind the keyspace, with its question mark.
+func (c Cluster) query() string {
+	q := url.Values{}
+	for key, value := range map[string]string{"local_dc": c.LocalDC, "ca": c.CA, "certificate": c.Certificate, "key": c.Key} {
+		if value != "" {
+			q.Set(key, value)
+		}
+	}
+	if c.TLS && c.CA == "" && c.Certificate == "" {
+		q.Set("tls", "true")
+	}
+	if c.Replication > 0 {
+		q.Set("replication", strconv.Itoa(c.Replication))
+	}
+	if len(q) == 0 {
+		return ""
+	}
+	return "?" + q.Encode()
 }
 
 // GoString is String.

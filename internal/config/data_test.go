@@ -32,9 +32,9 @@ func TestDataIsADirectoryOrADatabase(t *testing.T) {
 		{"a password from the environment", "postgres://u:${DB}@[::1]:1/l", "postgres://u:" + hidden + "@[::1]:1/l", "postgres://u@[::1]:1/l"},
 		{"one that needs encoding", "postgres://u:${ODD}@localhost/l", "postgres://u:p%40ss%2Fw%3Frd%231%3A%25@localhost/l", "postgres://u@localhost/l"},
 		{"one that is encoded", "postgres://u:p%40ss@localhost/l", "postgres://u:p%40ss@localhost/l", "postgres://u@localhost/l"},
-		{"Cassandra on this machine", "cassandra://127.0.0.1,127.0.0.2:9043/longcase?local_dc=dc1", "", "cassandra://127.0.0.1,127.0.0.2:9043/longcase"},
-		{"Cassandra elsewhere", "cassandra://u:" + hidden + "@c1.example.com,c2.example.com/l_1?local_dc=dc-1&tls=true&replication=3", "", "cassandra://u@c1.example.com,c2.example.com/l_1"},
-		{"a file for TLS means TLS", "cassandra://u:${DB}@c1.example.com/l?ca=ca.pem&certificate=c.pem&key=/k.pem", "", "cassandra://u@c1.example.com/l"},
+		{"Cassandra on this machine", "cassandra://127.0.0.1,127.0.0.2:9043/longcase?local_dc=dc1", "", "cassandra://127.0.0.1,127.0.0.2:9043/longcase?local_dc=dc1"},
+		{"Cassandra elsewhere", "cassandra://u:" + hidden + "@c1.example.com,c2.example.com/l_1?local_dc=dc-1&tls=true&replication=3", "", "cassandra://u@c1.example.com,c2.example.com/l_1?local_dc=dc-1&replication=3&tls=true"},
+		{"a file for TLS means TLS", "cassandra://u:${DB}@c1.example.com/l?ca=ca.pem&certificate=c.pem&key=/k.pem", "", "cassandra://u@c1.example.com/l?ca=ca.pem&certificate=c.pem&key=%2Fk.pem"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

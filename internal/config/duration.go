@@ -99,10 +99,10 @@ func ParseDuration(s string) (time.Duration, error) {
 	if ok {
 		return d, nil
 	}
-	if near := nearDuration(s); near != "" {
+	if near := nearDuration(s); near != "" && near != s {
 		return 0, fmt.Errorf("%s is not a duration like 90s, 15m, 12h or 30d; did you mean %q?", quote(s), near)
 	}
-	return 0, fmt.Errorf("%s is not a duration like 90s, 15m, 12h or 30d", quote(s))
+	return 0, fmt.Errorf("%s is not a duration like 90s, 15m, 12h or 30d, up to 36500d", quote(s))
 }
 
 // Nearest returns the candidate that s most likely meant, or "".
