@@ -79,6 +79,9 @@ func (p *plannedStore) read(cfg *config.Config) (f foresight, err error) {
 		if *d.into, err = config.ParseDuration(d.text); err != nil {
 			return f, usage("--%s: %w", d.flag, err)
 		}
+		if *d.into == 0 && d.flag != "gc-grace" {
+			return f, usage("--%s: 0 s is too short: 1s at least", d.flag)
+		}
 	}
 	return f, p.readEngine(cfg, &f)
 }
@@ -108,7 +111,7 @@ func (p *plannedStore) readEngine(cfg *config.Config, f *foresight) error {
 	if p.subject < 0 || p.subject > 1024 {
 		return usage("--subject: %d is not a number of bytes up to 1024", p.subject)
 	}
-	if p.logins > 1 || p.logins < 0 && p.logins != -1 {
+	if p.logins != -1 && !(p.logins >= 0 && p.logins <= 1) { // NaN is neither
 		return usage("--logins: %v is not a share from 0 to 1", p.logins)
 	}
 	return nil

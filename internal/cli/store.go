@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,7 @@ func storeCommand(env *Env) *cobra.Command {
 
 func storeReadOnlyCommand(env *Env) *cobra.Command {
 	var reason string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "read-only DATA --reason TEXT",
 		Short: "Make every server refuse to write to a store",
@@ -32,46 +34,68 @@ func storeReadOnlyCommand(env *Env) *cobra.Command {
 			if reason == "" {
 				return &misuse{errors.New("--reason is what those who are refused are told: give one"), cmd.UseLine()}
 			}
-			return withStore(cmd.Context(), env, args[0], func(ctx context.Context, s store.Movable, called string) error {
+			return withStore(cmd.Context(), env, args[0], func(ctx context.Context, s store.Movable, data config.Data) error {
 				if err := s.SetReadOnly(ctx, reason); err != nil {
-					return fmt.Errorf("%s: %w", called, err)
+					return fmt.Errorf("%s: %w", data, err)
 				}
-				fmt.Fprintf(env.Stdout, "%s is read only; undo with: longcase store writable\n", called)
+				if asJSON {
+					return printJSON(env.Stdout, writability{Data: data.String(), ReadOnly: reason})
+				}
+				fmt.Fprintf(env.Stdout, "%s is read only; undo with: longcase store writable %s\n", data, typed(args[0], data))
 				return nil
 			})
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "`text` that servers log and operators read")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
+// writability is the result for programs.
+type writability struct {
+	Data     string `json:"data"`
+	ReadOnly string `json:"read_only"` // why; empty: it takes writes
+	Was      string `json:"was"`       // why it was read only; empty: it was not
+}
+
 func storeWritableCommand(env *Env) *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "writable DATA",
 		Short: "Let servers write to a store again",
 		Args:  arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withStore(cmd.Context(), env, args[0], func(ctx context.Context, s store.Movable, called string) error {
+			return withStore(cmd.Context(), env, args[0], func(ctx context.Context, s store.Movable, data config.Data) error {
 				reason, err := s.ReadOnly(ctx)
 				if err == nil && reason != "" {
 					err = s.SetReadOnly(ctx, "")
 				}
 				if err != nil {
-					return fmt.Errorf("%s: %w", called, err)
+					return fmt.Errorf("%s: %w", data, err)
 				}
-				tellWritable(env, called, reason)
+				warnCopied(env, reason)
+				if asJSON {
+					return printJSON(env.Stdout, writability{Data: data.String(), Was: reason})
+				}
+				tellWritable(env, data, reason)
 				return nil
 			})
 		},
 	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
 }
 
-func tellWritable(env *Env, called, reason string) {
+func tellWritable(env *Env, data config.Data, reason string) {
 	if reason == "" {
-		fmt.Fprintf(env.Stdout, "%s takes writes already\n", called)
+		fmt.Fprintf(env.Stdout, "%s takes writes already\n", data)
 		return
 	}
-	fmt.Fprintf(env.Stdout, "%s takes writes; it was read only: %s\n", called, reason)
+	fmt.Fprintf(env.Stdout, "%s takes writes; it was read only: %s\n", data, reason)
+}
+
+// warnCopied says what it means that a store takes writes that was copied.
+func warnCopied(env *Env, reason string) {
 	if !move.IsReason(reason) {
 		return
 	}
@@ -82,7 +106,7 @@ longcase: a copy that is under way cannot go on: begin it anew with an empty tar
 
 // withStore opens the store that is named as data: names it, and which is
 // there.
-func withStore(ctx context.Context, env *Env, named string, work func(context.Context, store.Movable, string) error) error {
+func withStore(ctx context.Context, env *Env, named string, work func(context.Context, store.Movable, config.Data) error) error {
 	data, err := parseStore(env, named)
 	if err != nil {
 		return err
@@ -94,7 +118,15 @@ func withStore(ctx context.Context, env *Env, named string, work func(context.Co
 	if err != nil {
 		return err
 	}
-	return kept(errors.Join(work(ctx, s, data.String()), s.Close()))
+	return kept(errors.Join(work(ctx, s, data), s.Close()))
+}
+
+// typed names a store on a command line: as it was typed, unless a password was.
+func typed(named string, data config.Data) string {
+	if data.Password != (config.DataPassword{}) && !strings.Contains(named, "${") {
+		return data.String()
+	}
+	return named
 }
 
 func parseStore(env *Env, named string) (config.Data, error) {

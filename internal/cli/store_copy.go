@@ -216,12 +216,8 @@ func (c *storeCopy) steps() []string {
 	if !c.to.Database() {
 		key += fmt.Sprintf("; or put it into %s, mode 0600", filepath.Join(c.to.Dir, "kek"))
 	}
-	data := c.data
-	if c.to.Password != (config.DataPassword{}) && !strings.Contains(data, "${") {
-		data = c.to.String() // without its password
-	}
 	return []string{
-		"data: " + data, key,
+		"data: " + typed(c.data, c.to), key,
 		"start longcase serve; gates that follow the feed begin it anew by themselves",
 		fmt.Sprintf("delete %s, with every backup of it, when its last session is over", c.from),
 	}
