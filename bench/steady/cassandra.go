@@ -58,7 +58,7 @@ func (r Run) Cassandra(ctx context.Context, c Cluster, moved MovedClock) (result
 	defer func() { err = errors.Join(err, e.Close()) }()
 	return r.measure(ctx, rig{
 		engine: e, clock: k, writers: 32,
-		moved: func() error { return moved.follow(k) },
+		moved: func() error { return errors.Join(moved.follow(k), moved.stamp(c)) },
 		disk:  func(ctx context.Context) (Sample, error) { return c.tables(ctx, keyspace) },
 	})
 }

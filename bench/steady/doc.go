@@ -2,7 +2,7 @@
 // engine stores is steady, measures the blocks it takes of the disk, and holds
 // that against what `longcase plan` foresaw (goals S3 and S4).
 //
-// Lives are compressed. The embedded engine and PostgreSQL run in a time that
-// the benchmark moves; Cassandra ends rows by itself, in real time, so there the
-// lives are seconds.
+// Lives are compressed: every engine runs in a time that the benchmark moves.
+// Cassandra ends rows by its server's clock, so there the server's clock is moved
+// (MovedClock).
 package steady

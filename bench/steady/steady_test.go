@@ -62,12 +62,7 @@ func TestPostgreSQLIsFlatAndAsForeseen(t *testing.T) {
 	judge(t, result, 1.5)
 }
 
-// Only the long run: Cassandra comes to rest when it likes, in one minute or in
-// ten.
 func TestCassandraIsFlatAndAsForeseen(t *testing.T) {
-	if !long() {
-		return
-	}
 	r := Run{Name: config.Cassandra, Load: Hourly(0.2), Setup: plan.Setup{GCGrace: 3 * time.Hour, Replicas: 1}, Warm: 310 * time.Minute, For: 204 * time.Minute, Each: 34 * time.Minute, Early: true}
 	if long() {
 		r.Load, r.For, r.Each = Hourly(2), 6*time.Hour, 17*time.Minute
