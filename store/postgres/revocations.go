@@ -23,11 +23,15 @@ VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`
 
 	// selectFeed is where the feed stands. A cursor is of use only in the store
 	// that gave it: this database, schema and line of history. A server that was
-	// restored to an earlier time, or promoted, counts transactions on a line of
-	// its own.
+	// promoted, restored to an earlier time or restarted counts transactions on a
+	// line of its own: a crash forgets those that had ended and were not on disk
+	// (rolled back, or of others who do not wait) and gives their numbers again.
+	// Where one process crashed the server goes on by itself, and discards its
+	// statistics.
 	selectFeed = `SELECT left(md5(concat_ws(' ', store, (SELECT system_identifier FROM pg_control_system()),
 	(SELECT oid FROM pg_database WHERE datname = current_database()), current_schema()::regnamespace::oid,
-	left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))), 16), pg_current_snapshot()::text, retired FROM meta`
+	left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), extract(epoch FROM pg_postmaster_start_time()),
+	extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()))), 16), pg_current_snapshot()::text, retired FROM meta`
 
 	selectRevocations = `SELECT kind, value, before, ends FROM revocations
 WHERE bucket > $1 AND xid >= $2::text::xid8 AND NOT pg_visible_in_snapshot(xid, $3::text::pg_snapshot)`
