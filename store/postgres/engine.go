@@ -58,7 +58,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	e := &Engine{cfg: cfg, pool: pool, schema: schema, patience: patienceOf(pool), making: make(chan struct{}, 1), closed: make(chan struct{})}
 	if err := e.begin(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("postgres: open %s: %w", where(pool), err)
+		return nil, fmt.Errorf("postgres: open %s: %w", where(pool), repeatable(ctx, err))
 	}
 	return e, nil
 }
@@ -101,6 +101,18 @@ func (e *Engine) begin(ctx context.Context) error {
 		return err
 	}
 	return e.makeAhead(ctx)
+}
+
+// repeatable is the error of what looks first at what is there: an outcome that
+// is unknown is as good as none.
+func repeatable(ctx context.Context, err error) error {
+	switch {
+	case !errors.Is(err, store.ErrUnknown):
+		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w: %s", store.ErrUnavailable, err)
 }
 
 // Sessions implements store.Engine.

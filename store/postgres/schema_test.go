@@ -89,6 +89,34 @@ func TestNodesStartTogether(t *testing.T) {
 	all.Wait()
 }
 
+// TestAnOpenThatIsCutShortMayBeTriedAgain ends the backend that makes the tables.
+// What it has done is not known and need not be: it is looked for each time.
+func TestAnOpenThatIsCutShortMayBeTriedAgain(t *testing.T) {
+	url := newSchema(t, server)
+	c := dial(t, url)
+	defer c.Close(context.Background())
+	if _, err := c.Exec(t.Context(), `SELECT pg_advisory_lock($1)`, lockKey(url[strings.LastIndex(url, "=")+1:])); err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan error, 1)
+	go func() {
+		e, err := Open(t.Context(), Config{URL: url, Longest: time.Hour, Log: quiet()})
+		if err == nil {
+			e.Close()
+		}
+		opened <- err
+	}()
+	const end = `SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`
+	for n := 0; n == 0; time.Sleep(5 * time.Millisecond) {
+		if err := c.QueryRow(t.Context(), end).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-opened; !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown) {
+		t.Errorf("Open = %v, want ErrUnavailable", err)
+	}
+}
+
 // TestTheOwnerOfTheSchemaMayDoAllThatIsNeeded runs as a role that has no other
 // right, and as one that has none.
 func TestTheOwnerOfTheSchemaMayDoAllThatIsNeeded(t *testing.T) {
