@@ -177,6 +177,8 @@ func TestAURLThatCannotBeReadKeepsItsPassword(t *testing.T) {
 		"postgres://u:hunter2@h/d?sslrootcert=/nowhere&sslmode=verify-full",
 		"postgres://u:hunter2@h/d?pool_max_conns=none",
 		"postgres://u:hunter2@h/d?search_path=a,b",
+		"postgres://u:hunter2@h/d?statement_cache_capacity=0",
+		"postgres://u:hunter2@h/d?description_cache_capacity=0",
 		"postgres://u:hunter2@h/%zz",
 		"host=h password=hunter2",
 		"mysql://u:hunter2@h/d",

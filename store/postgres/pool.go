@@ -71,6 +71,9 @@ func parseURL(text string) (*pgxpool.Config, error) {
 	if !strings.Contains(text, "pool_max_conns=") {
 		pc.MaxConns = defaultConns
 	}
+	if pc.ConnConfig.StatementCacheCapacity <= 0 || pc.ConnConfig.DescriptionCacheCapacity <= 0 {
+		return nil, errors.New("postgres: statement_cache_capacity and description_cache_capacity may not be 0: statements are prepared (a pooler in front pools sessions)")
+	}
 	return pc, nil
 }
 
