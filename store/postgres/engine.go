@@ -36,6 +36,7 @@ type Engine struct {
 	shape   shape         // the partitions there are, as far as this node knows
 	making  chan struct{} // holds one while this node makes partitions
 	retired atomic.Int64  // the watermark, Unix seconds
+	full    atomic.Bool   // the server had no room for a write, see Ready
 
 	door   sync.RWMutex  // calls under way hold it for reading
 	closed chan struct{} // closed by Close

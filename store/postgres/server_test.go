@@ -109,7 +109,7 @@ func awaitAcks(t *testing.T, clients []*client) {
 }
 
 // TestWhatAServerMayDoToANode is one server that is down, stands still, is no
-// longer the primary and refuses passwords.
+// longer the primary, shows a certificate and refuses passwords.
 func TestWhatAServerMayDoToANode(t *testing.T) {
 	s := servertest.StartPostgres(t, "")
 	s.Stop()
@@ -120,6 +120,7 @@ func TestWhatAServerMayDoToANode(t *testing.T) {
 	e := open(t, Config{URL: s.URL("postgres"), Longest: time.Hour})
 	t.Run("it stands still", func(t *testing.T) { standsStill(t, s, e) })
 	t.Run("it is a standby now", func(t *testing.T) { standby(t, s, e) })
+	t.Run("it speaks TLS", func(t *testing.T) { speaksTLS(t, s) })
 	t.Run("it refuses", func(t *testing.T) { refuses(t, s) })
 }
 
@@ -192,16 +193,7 @@ func TestTheHostThatAnswersIsFound(t *testing.T) {
 
 func standby(t *testing.T, s *servertest.Postgres, e *Engine) {
 	one := created(t, e)
-	set := func(value string) {
-		c := dial(t, s.URL("postgres"))
-		defer c.Close(context.Background())
-		for _, sql := range []string{"SET default_transaction_read_only = off", "ALTER SYSTEM SET default_transaction_read_only = " + value, "SELECT pg_reload_conf()"} {
-			if _, err := c.Exec(t.Context(), sql); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	set("on")
+	setServer(t, s, "default_transaction_read_only = on")
 	next := one
 	var err error
 	for end := time.Now().Add(20 * time.Second); err == nil && time.Now().Before(end); { // until the reload has come round
@@ -215,7 +207,7 @@ func standby(t *testing.T, s *servertest.Postgres, e *Engine) {
 	if _, err := Open(t.Context(), e.cfg); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Open of a standby = %v, want ErrUnavailable", err)
 	}
-	set("off")
+	setServer(t, s, "default_transaction_read_only = off")
 	for end := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(end); {
 		err = e.Sessions().Replace(t.Context(), rotated(next), next.Generation)
 	}
@@ -264,6 +256,9 @@ func TestAFullDisk(t *testing.T) {
 	}
 	fill(t, e)
 	wantMarksFull(t, e, clock)
+	if err := e.Ready(t.Context()); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "disk is full") {
+		t.Errorf("Ready on a full disk = %v, want ErrUnavailable and why", err)
+	}
 	if first, err := e.Marks().First(t.Context(), m); first || err != nil && !errors.Is(err, store.ErrFull) {
 		t.Errorf("First of a live mark = %v, %v; want no", first, err)
 	}
@@ -273,6 +268,9 @@ func TestAFullDisk(t *testing.T) {
 	clock.advance(2*time.Hour + store.RetireDelay)
 	if _, err := e.Retire(t.Context(), clock.now()); err != nil {
 		t.Errorf("Retire on a full disk = %v", err)
+	}
+	if err := e.Ready(t.Context()); err != nil {
+		t.Errorf("Ready when there is room again = %v", err)
 	}
 	m.End = clock.now().Add(time.Minute)
 	if first, err := e.Marks().First(t.Context(), m); !first || err != nil {

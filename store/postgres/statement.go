@@ -99,7 +99,7 @@ func (e *Engine) try(ctx context.Context, wrote bool, f func(context.Context, *p
 			return nil
 		}
 		if n == maxTries || ctx.Err() != nil || !again(err, wrote) || !pause(ctx, n) {
-			return sorted(ctx, err, wrote)
+			return e.noteFull(sorted(ctx, err, wrote))
 		}
 	}
 }
