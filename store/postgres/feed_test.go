@@ -144,6 +144,28 @@ func TestAddingTwiceIsAddingOnce(t *testing.T) {
 	wantFeed(t, e, "", "c", "c")
 }
 
+// TestABeforeFarAwayStaysThere: such a time does not fit into its column, and one
+// that wrapped around would revoke nothing, or everything.
+func TestABeforeFarAwayStaysThere(t *testing.T) {
+	e := fresh(t)
+	now := time.Now()
+	for value, before := range map[string]time.Time{"future": now.AddDate(5000, 0, 0), "past": now.AddDate(-1500, 0, 0)} {
+		r := store.Revocation{Kind: store.RevokedClient, Value: value, Before: before, End: now.Add(time.Hour)}
+		if err := e.Revocations().Add(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, _, err := e.Revocations().Since(t.Context(), "")
+	if err != nil || len(all) != 2 {
+		t.Fatalf("Since = %v, %v; want two", all, err)
+	}
+	for _, r := range all {
+		if r.Before.After(now) != (r.Value == "future") {
+			t.Errorf("what is revoked from before the far %s is from before %s", r.Value, r.Before)
+		}
+	}
+}
+
 func TestAShorterSnapshotHasSeenLess(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		running := rapid.SliceOfNDistinct(rapid.Uint64Range(1, 200), 0, 40, rapid.ID).Draw(t, "running")

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -80,12 +81,18 @@ func nameOf(r store.Revocation) (name pgtype.UUID) {
 	return name
 }
 
-// nanos is t in Unix nanoseconds, nil for the zero time.
+// nanos is t in Unix nanoseconds, nil for the zero time. What lies beyond the
+// years that these reach, 1678 to 2262, is the last of them.
 func nanos(t time.Time) *int64 {
-	if t.IsZero() {
-		return nil
-	}
 	n := t.UnixNano()
+	switch {
+	case t.IsZero():
+		return nil
+	case t.Before(time.Unix(0, math.MinInt64)):
+		n = math.MinInt64
+	case t.After(time.Unix(0, math.MaxInt64)):
+		n = math.MaxInt64
+	}
 	return &n
 }
 
