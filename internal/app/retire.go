@@ -124,6 +124,14 @@ func clockError(asked, answered, theirs time.Time) error {
 func (h *house) storeReady() error {
 	ctx, cancel := context.WithTimeout(context.Background(), clockBound)
 	defer cancel()
+	err := h.judgeStore(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: no answer within %s", store.ErrUnavailable, clockBound)
+	}
+	return err
+}
+
+func (h *house) judgeStore(ctx context.Context) error {
 	if _, err := h.storeClock(ctx); err != nil {
 		return err
 	}

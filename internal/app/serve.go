@@ -102,8 +102,8 @@ func Serve(ctx context.Context, opts Options) (err error) {
 	}
 	var first *shift
 	if !waits(cfg) {
-		if first, err = h.begin(ctx, cfg); err != nil {
-			return err
+		if first, err = h.begin(ctx, cfg); err != nil && !errors.Is(err, store.ErrUnavailable) {
+			return err // else it waits, too: for room on the disk
 		}
 	}
 	if err := h.listen(cfg, first); err != nil {

@@ -79,7 +79,7 @@ func (h *house) await(ctx context.Context, cfg *config.Config) (*shift, error) {
 			return nil, errors.Join(ctx.Err(), discard(first))
 		case err == nil:
 			if last != "" {
-				h.log.Info("the store can be reached", "data", cfg.Data.String(), "after", time.Since(began).Round(time.Millisecond))
+				h.log.Info("the store can be used", "data", h.data.String(), "after", time.Since(began).Round(time.Millisecond))
 			}
 			return first, nil
 		case !passes(err):
@@ -88,7 +88,7 @@ func (h *house) await(ctx context.Context, cfg *config.Config) (*shift, error) {
 		reason := err.Error()
 		h.waiting.Store(&reason)
 		if last == "" || reason != last && time.Since(told) > waitTell {
-			h.log.Warn("the store cannot be used yet; trying again until it can", "data", cfg.Data.String(), "err", err)
+			h.log.Warn("the store cannot be used yet; trying again until it can", "data", h.data.String(), "err", err)
 			told = time.Now()
 		}
 		last = reason

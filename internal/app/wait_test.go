@@ -213,12 +213,31 @@ func TestANodeWithAWrongClockChangesNoKeys(t *testing.T) {
 	d.ahead.Store(int64(10 * time.Minute))
 	s := launch(t, remoteConfig(t, password.NewSecret()), d)
 	defer s.stop(t)
-	s.wait(t, "10m0s behind the store's")
+	s.wait(t, "behind the store's")
 	if entries, err := d.engine.Registry().List(t.Context(), ""); err != nil || len(entries) != 0 || strings.Contains(s.log.String(), "\nready\n") {
 		t.Errorf("it left %v, %v in the registry, and says\n%s", entries, err, s.log)
 	}
 	d.ahead.Store(0)
 	s.wait(t, "\nready\n")
+}
+
+func TestADiskWithoutRoomIsWaitedFor(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	secret, d := password.NewSecret(), newDatabase()
+	d.fail(fmt.Errorf("the disk is full: %w", store.ErrUnavailable))
+	file := remoteConfig(t, secret)
+	write(t, file, strings.Replace(mustRead(t, file), `"postgres://u:hunter2@127.0.0.1:1/longcase"`, "data", 1), 0o600)
+	s := launch(t, file, d)
+	defer s.stop(t)
+	s.wait(t, "the disk is full")
+	if status, _, body := fetch(t, s.url+"/.longcase/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "the disk is full") {
+		t.Errorf("readyz: %d %s", status, body)
+	}
+	d.fail(nil)
+	s.wait(t, "\nready\n")
+	if got := s.ask(t, "a", secret); got != http.StatusOK {
+		t.Errorf("then a token: %d", got)
+	}
 }
 
 func TestWaitingEndsWithTheServer(t *testing.T) {
@@ -269,6 +288,8 @@ func TestReadyzFollowsTheStore(t *testing.T) {
 	for range 3 {
 		ready(503, "connection refused")
 	}
+	d.fail(fmt.Errorf("clock: %w", context.DeadlineExceeded))
+	ready(503, "no answer within 5s")
 	d.fail(nil)
 	ready(200, `"store":"ok"`)
 	if log := s.log.String(); strings.Count(log, "the store cannot be reached;") != 1 || strings.Count(log, "the store can be reached again") != 1 {
