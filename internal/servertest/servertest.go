@@ -115,8 +115,24 @@ func stopped(pids []int) bool {
 	return true
 }
 
+// over reports whether nothing of it runs: its ids may be somebody else's.
+func (p *process) over() bool {
+	if p.cmd == nil || p.cmd.Process == nil {
+		return true
+	}
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // stop ends it with s, and with SIGKILL if that takes longer than patience.
 func (p *process) stop(s syscall.Signal, patience time.Duration) {
+	if p.over() {
+		return
+	}
 	if s != syscall.SIGKILL {
 		_ = p.cmd.Process.Signal(s)
 		select {
