@@ -13,15 +13,19 @@ import (
 type engine struct {
 	store.Engine
 	live  *stock
+	over  time.Time // when what has ended may be retired
 	ahead atomic.Int64
 }
 
-// leap is how far ahead of the end of an ended session the clock is set: whatever
-// it shares a partition with is over then, and nothing that lives on is.
-const leap = 5 * time.Hour
-
 // now is the engine's clock.
 func (e *engine) now() time.Time { return time.Now().Add(time.Duration(e.ahead.Load())) }
+
+func (e *engine) setClock(to time.Time) { e.ahead.Store(int64(time.Until(to))) }
+
+// expect is told when the last of the ended sessions ends.
+func (e *engine) expect(end time.Time) {
+	e.over = store.Medium.Bucket(end).Add(store.RetireDelay + time.Second)
+}
 
 func (e *engine) rotate(i int) error {
 	ctx := context.Background()
@@ -38,7 +42,7 @@ func (e *engine) rotate(i int) error {
 }
 
 func (e *engine) drop(ctx context.Context) (time.Duration, error) {
-	e.ahead.Store(int64(leap))
+	e.setClock(e.over)
 	return timed(func() error {
 		n, err := e.Retire(ctx, e.now().Add(-store.RetireDelay))
 		if err == nil && n == 0 {

@@ -34,6 +34,7 @@ func newRange(ctx context.Context, dir string, live int) (shelf, error) {
 }
 
 func (b *byRange) fill(n int, end time.Time) error {
+	b.expect(end)
 	return inParallel(n, func(i int) error { return b.Sessions().Create(context.Background(), newSession(ends(i, end))) })
 }
 

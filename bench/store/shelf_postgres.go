@@ -44,9 +44,23 @@ func newPartitions(ctx context.Context, s Postgres, live int) (shelf, error) {
 	return p, db.fill(ctx, ourTable, live, p.live.at)
 }
 
+// width is that of the engine's partitions by default.
+const width = 3 * time.Hour
+
+// fill writes sessions that end at the end of a partition, and lets time pass
+// until it is the next one to be over: what is dropped then and made ahead is one
+// of each kind, as ever so often in a server's life.
 func (p *partitions) fill(n int, end time.Time) error {
+	ctx := context.Background()
+	end = end.Add(width).Truncate(width)
+	p.expect(end)
 	n, session := mixed(n, end)
-	return p.database.fill(context.Background(), ourTable, n, session)
+	if err := p.database.fill(ctx, ourTable, n, session); err != nil {
+		return err
+	}
+	p.setClock(end.Add(-time.Hour))
+	_, err := p.Retire(ctx, p.now().Add(-store.RetireDelay))
+	return err
 }
 
 func (p *partitions) Close() error { return errors.Join(p.Engine.Close(), p.end()) }
