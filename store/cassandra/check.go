@@ -78,23 +78,26 @@ func (p probe) beside(ctx context.Context, all map[string]*found, kind, query st
 	})
 }
 
-// check names what of our tables is not as it should be. What is only costly is
-// logged.
-func (p probe) check(all map[string]*found, c cluster) error {
-	var wrong []string
+// wrong names what of our tables is not as it should be.
+func (p probe) wrong(all map[string]*found, c cluster) (wrong []string) {
 	for _, t := range schema() {
-		f := all[t.name]
-		if f == nil {
+		if f := all[t.name]; f != nil {
+			wrong = append(wrong, t.differs(f, c)...)
+		} else {
 			wrong = append(wrong, "table "+t.name+" is missing")
-			continue
 		}
-		wrong = append(wrong, t.differs(f, c)...)
-		if f.gcGrace != gcGrace && f.gcGrace >= c.hintWindow {
+	}
+	return wrong
+}
+
+// tellGrace logs what is only costly.
+func (p probe) tellGrace(all map[string]*found, c cluster) {
+	for _, t := range schema() {
+		if f := all[t.name]; f != nil && f.gcGrace != gcGrace && f.gcGrace >= c.hintWindow {
 			p.cfg.Log.Info("gc_grace_seconds is not what Longcase sets; rows that have ended cost disk for so long",
 				slog.String("table", t.name), slog.Int("seconds", f.gcGrace), slog.Int("ours", gcGrace))
 		}
 	}
-	return schemaError(p.cfg.Keyspace, wrong)
 }
 
 // differs says in what f is not t.

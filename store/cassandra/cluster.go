@@ -1,7 +1,6 @@
 package cassandra
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -46,28 +45,10 @@ func (r release) String() string { return fmt.Sprintf("%d.%d.%d", r[0], r[1], r[
 
 // cluster is what the nodes say of themselves.
 type cluster struct {
+	nodes      []string // their host ids, in order
 	oldest     release
 	centres    map[string]int // data centres and their nodes
 	hintWindow int            // seconds
-}
-
-// describe asks for the nodes, and refuses those that are too old.
-func (p probe) describe(ctx context.Context) (cluster, error) {
-	c := cluster{centres: map[string]int{}, hintWindow: gcGrace}
-	for _, from := range []string{"system.local", "system.peers"} {
-		err := p.each(ctx, "ask for the nodes", p.session.Query("SELECT data_center, release_version FROM "+from), func(scan func(...any) error) error {
-			var dc, version string
-			if err := scan(&dc, &version); err != nil || dc == "" { // a peer that is just joining has no name yet
-				return err
-			}
-			return c.add(dc, version)
-		})
-		if err != nil {
-			return c, err
-		}
-	}
-	c.hintWindow = p.hintWindow(ctx)
-	return c, nil
 }
 
 func (c *cluster) add(dc, version string) error {
@@ -84,17 +65,6 @@ func (c *cluster) add(dc, version string) error {
 
 // errTooOld says that the cluster's release is refused.
 var errTooOld = errors.New("the release is too old")
-
-// hintWindow is max_hint_window, in seconds; the default where it is not shown.
-func (p probe) hintWindow(ctx context.Context) int {
-	var text string
-	err := p.session.Query("SELECT value FROM system_views.settings WHERE name = 'max_hint_window'").ScanContext(ctx, &text)
-	d, ok := parseSpan(text)
-	if err != nil || !ok {
-		return gcGrace
-	}
-	return int(d / time.Second)
-}
 
 var spanForm = regexp.MustCompile(`^(\d{1,12})(ns|us|µs|ms|s|m|h|d)$`)
 

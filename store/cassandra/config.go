@@ -18,7 +18,7 @@ type Config struct {
 	Password string
 	TLS      *tls.Config // nil: plain
 
-	Replication int              // of a keyspace that is made, in each data centre; default 3, fewer where there are fewer nodes
+	Replication int              // of a keyspace that is made, in each data centre; default 3; fewer where there are fewer nodes, but no fewer than Hosts
 	Now         func() time.Time // this node's clock; default time.Now
 	Log         *slog.Logger     // default slog.Default()
 }

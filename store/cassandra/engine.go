@@ -2,6 +2,7 @@ package cassandra
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,8 @@ type link struct {
 	session *gocql.Session
 	read    gocql.Consistency // of reads and commits: Quorum or LocalQuorum
 	serial  gocql.Consistency // of transactions: Serial or LocalSerial
+	dc      string            // the local data centre
+	made    bool              // tables were made just now
 }
 
 // Engine is one session with a cluster. It implements store.Movable.
@@ -67,6 +70,9 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e, err := newEngine(ctx, cfg, l, nodePace(), nil)
+	if err != nil && l.made && errors.Is(err, store.ErrSchema) { // a node was slow to learn of them
+		err = fmt.Errorf("cassandra: not every node knows the tables yet: %v: %w", err, store.ErrUnavailable) //nolint:errorlint // it is not ErrSchema
+	}
 	if err != nil {
 		l.session.Close()
 		return nil, err

@@ -98,7 +98,7 @@ func (h *house) writers(t *testing.T, e *Engine, patient time.Duration) (all []*
 }
 
 // killed kills the only node while writers write, and starts it again as one
-// that asks for a password: the engine goes on by itself with all that it
+// that asks for a password and offers TLS: the engine goes on by itself with all that it
 // acknowledged.
 func (h *house) killed(t *testing.T) {
 	e := h.open(t, nil)
@@ -124,13 +124,13 @@ func (h *house) killed(t *testing.T) {
 	t.Logf("%d writes were acknowledged before", acknowledged)
 }
 
-// ask has the node ask for passwords from its next start on.
+// ask has the node ask for passwords, and offer TLS, from its next start on.
 func (h *house) ask(t *testing.T) {
 	t.Helper()
 	path := filepath.Join(h.Dir, "extra.yaml")
 	lines, err := os.ReadFile(path)
 	if err == nil {
-		err = os.WriteFile(path, append(lines, "authenticator: PasswordAuthenticator\n"...), 0o644)
+		err = os.WriteFile(path, append(lines, "authenticator: PasswordAuthenticator\n"+h.encrypt(t)...), 0o644)
 	}
 	if err != nil {
 		t.Fatal(err)

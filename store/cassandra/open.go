@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,26 +13,25 @@ import (
 	"github.com/longcase/longcase/store"
 )
 
-const schemaTimeout = 20 * time.Second // of one change of the schema, and of the nodes' agreement on it
-
 // establish returns a session whose keyspace is there and as it should be.
 func establish(ctx context.Context, cfg Config) (link, error) {
-	first, err := connect(ctx, cfg, func(*gocql.ClusterConfig) {})
+	first, err := connect(ctx, cfg, func(c *gocql.ClusterConfig) { c.Metadata.CacheMode = gocql.Disabled })
 	if err != nil {
 		return link{}, err
 	}
 	defer first.Close()
 	p := probe{&Engine{cfg: cfg, link: link{session: first}}}
-	l, dc, err := p.prepare(ctx)
+	l, err := p.prepare(ctx)
 	if err != nil {
 		return link{}, err
 	}
 	l.session, err = connect(ctx, cfg, func(c *gocql.ClusterConfig) {
 		c.Keyspace, c.ProtoVersion = cfg.Keyspace, 5
 		// Not shuffled: transactions on one key that meet at one coordinator overtake each other less.
-		c.PoolConfig.HostSelectionPolicy = gocql.TokenAwareHostPolicy(gocql.DCAwareRoundRobinPolicy(dc), gocql.DoNotShuffleReplicas())
+		c.PoolConfig.HostSelectionPolicy = gocql.TokenAwareHostPolicy(gocql.DCAwareRoundRobinPolicy(l.dc), gocql.DoNotShuffleReplicas())
+		c.Metadata.HostListener.HostStateChangeListener = &nodes{log: cfg.Log, down: map[string]bool{}}
 		if l.serial == gocql.LocalSerial { // a coordinator elsewhere would mean its own data centre
-			c.HostFilter = gocql.DataCenterHostFilter(dc)
+			c.HostFilter = gocql.DataCenterHostFilter(l.dc)
 		}
 	})
 	return l, err
@@ -44,135 +41,43 @@ func establish(ctx context.Context, cfg Config) (link, error) {
 type probe struct{ *Engine }
 
 // prepare looks at the cluster, makes what is missing and checks the rest.
-func (p probe) prepare(ctx context.Context) (l link, dc string, err error) {
+func (p probe) prepare(ctx context.Context) (l link, err error) {
 	c, err := p.describe(ctx)
 	if err != nil {
-		return l, "", err
+		return l, err
 	}
-	if dc, err = c.local(p.cfg.LocalDC); err != nil {
-		return l, "", err
+	if l.dc, err = c.local(p.cfg.LocalDC); err != nil {
+		return l, err
 	}
 	replication, err := p.makeKeyspace(ctx, c)
 	if err != nil {
-		return l, "", err
+		return l, err
 	}
 	copies, err := replicas(replication)
 	if err != nil {
-		return l, "", schemaError(p.cfg.Keyspace, []string{err.Error()})
+		return l, schemaError(p.cfg.Keyspace, []string{err.Error()})
 	}
-	p.warnFew(copies)
-	l.read, l.serial = levels(copies, dc)
-	tables, err := p.makeTables(ctx, c, l.read)
-	if err != nil {
-		return l, "", err
+	p.warnFew(replication, copies, c)
+	l.read, l.serial = levels(copies, l.dc)
+	var tables map[string]*found
+	if tables, l.made, err = p.makeTables(ctx, c, l.read); err != nil {
+		return l, err
 	}
-	return l, dc, p.check(tables, c)
+	return l, p.checkTwice(ctx, tables, c)
 }
 
-// makeKeyspace makes the keyspace, if it is missing, and returns its
-// replication.
-func (p probe) makeKeyspace(ctx context.Context, c cluster) (map[string]string, error) {
-	replication, err := p.replication(ctx)
-	if err != nil || replication != nil {
-		return replication, err
-	}
-	if err := p.alter(ctx, keyspaceCQL(p.cfg.Keyspace, p.cfg.Replication, c)); err != nil {
-		return nil, err
-	}
-	replication, err = p.replication(ctx)
-	if err == nil && replication == nil {
-		err = fmt.Errorf("cassandra: keyspace %s was made and is not seen yet: %w", p.cfg.Keyspace, store.ErrUnavailable)
-	}
-	p.cfg.Log.Info("made the keyspace", slog.String("keyspace", p.cfg.Keyspace), slog.Any("replication", replication))
-	return replication, err
-}
-
-// warnFew tells of data centres that do not survive the loss of a node: quorums
-// of one or two copies are all of them. A keyspace that was made before all nodes
-// were there keeps as few.
-func (p probe) warnFew(copies map[string]int) {
-	for dc, n := range copies {
-		if n < defaultReplication {
-			p.cfg.Log.Warn("the keyspace does not survive the loss of a node; with three nodes or more, ALTER KEYSPACE and run nodetool repair --full",
-				slog.String("keyspace", p.cfg.Keyspace), slog.String("data_centre", dc), slog.Int("copies", n))
+// checkTwice looks again before it refuses: while another node makes the tables,
+// one that was asked may know less than all.
+func (p probe) checkTwice(ctx context.Context, tables map[string]*found, c cluster) error {
+	if len(p.wrong(tables, c)) > 0 {
+		p.agree(ctx)
+		var err error
+		if tables, err = p.tables(ctx); err != nil {
+			return err
 		}
 	}
-}
-
-// replication of the keyspace; nil: there is none.
-func (p probe) replication(ctx context.Context) (map[string]string, error) {
-	var m map[string]string
-	q := p.session.Query("SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = ?", p.cfg.Keyspace)
-	_, err := p.get(ctx, "read the schema", q, &m)
-	return m, err
-}
-
-// makeTables makes what is missing of a store that is not complete yet, and
-// returns all tables. Of one that was complete once nothing is made: what a
-// table held would be gone without a word.
-func (p probe) makeTables(ctx context.Context, c cluster, read gocql.Consistency) (map[string]*found, error) {
-	all, err := p.tables(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if slices.ContainsFunc(schema(), func(t table) bool { return all[t.name] != nil }) {
-		if complete, err := p.complete(ctx, all, read); err != nil || complete {
-			return all, err
-		}
-	}
-	for _, t := range schema() { // those that another node just made, too: it may be seen and not ready
-		if err := p.alter(ctx, t.cql(p.cfg.Keyspace, c)); err != nil {
-			return nil, err
-		}
-	}
-	return p.tables(ctx)
-}
-
-// complete reports whether the store was made to its end: its first table is
-// state, and what is made last is the row in it.
-func (p probe) complete(ctx context.Context, all map[string]*found, read gocql.Consistency) (bool, error) {
-	if all["state"] == nil {
-		return true, nil
-	}
-	var version int
-	q := p.session.Query(fmt.Sprintf("SELECT version FROM %q.state WHERE name = ?", p.cfg.Keyspace), p.stateName())
-	found, err := p.get(ctx, "read the store's state", q.Consistency(read), &version)
-	if errors.Is(err, store.ErrSchema) { // it is being made
-		return false, nil
-	}
-	return found, err
-}
-
-// alter changes the schema. Nodes that start together send such statements to
-// one and the same coordinator, the first by id: two coordinators that make one
-// table at the same time make two of it.
-func (p probe) alter(ctx context.Context, stmt string) error {
-	ctx, cancel := context.WithTimeout(ctx, schemaTimeout)
-	defer cancel()
-	err := p.session.Query(stmt).SetHostID(p.firstHost()).ExecContext(ctx)
-	if err == nil {
-		err = p.session.AwaitSchemaAgreement(ctx)
-		if err != nil && ctx.Err() == nil { // a node that is down agrees when it is back
-			p.cfg.Log.Warn("not all nodes agree on the schema yet", slog.Any("err", err))
-			return nil
-		}
-	}
-	switch {
-	case err == nil:
-		return nil
-	case refused(err):
-		return fmt.Errorf("cassandra: %w: let an administrator run %s: %w", errRefused, stmt, err)
-	}
-	return fmt.Errorf("cassandra: change the schema: %w: %w", store.ErrUnavailable, err)
-}
-
-// firstHost is the id of the node that changes the schema.
-func (p probe) firstHost() string {
-	hosts := slices.DeleteFunc(p.session.GetHosts(), func(h *gocql.HostInfo) bool { return !h.IsUp() })
-	if len(hosts) == 0 {
-		return ""
-	}
-	return slices.MinFunc(hosts, func(a, b *gocql.HostInfo) int { return strings.Compare(a.HostID(), b.HostID()) }).HostID()
+	p.tellGrace(tables, c)
+	return schemaError(p.cfg.Keyspace, p.wrong(tables, c))
 }
 
 // connect opens a session. The driver knows no context: when ctx ends first, the
@@ -209,7 +114,7 @@ func connect(ctx context.Context, cfg Config, adjust func(*gocql.ClusterConfig))
 func clusterConfig(cfg Config, last *lastError) *gocql.ClusterConfig {
 	c := gocql.NewCluster(cfg.Hosts...)
 	c.Timeout, c.ConnectTimeout = requestTimeout, connectTimeout
-	c.MaxWaitSchemaAgreement = schemaTimeout / 2
+	c.MaxWaitSchemaAgreement = 100 * time.Millisecond // the driver also waits for nodes that are down; see agree
 	c.ReconnectInterval = time.Second
 	c.ReconnectionPolicy = &gocql.ConstantReconnectionPolicy{MaxRetries: 1, Interval: 100 * time.Millisecond}
 	c.Metadata.CacheMode = gocql.KeyspaceOnly
@@ -263,22 +168,3 @@ func connectError(cfg Config, err error) error {
 		return fmt.Errorf("cassandra: connect to %s: %w: %w", at, store.ErrUnavailable, err)
 	}
 }
-
-// logger passes the driver's words on.
-type logger struct{ log *slog.Logger }
-
-func (l logger) say(level slog.Level, msg string, fields []gocql.LogField) {
-	if !l.log.Enabled(context.Background(), level) {
-		return
-	}
-	args := make([]any, 0, len(fields))
-	for _, f := range fields {
-		args = append(args, slog.String(f.Name, f.Value.String()))
-	}
-	l.log.Log(context.Background(), level, "cassandra: "+msg, args...)
-}
-
-func (l logger) Error(msg string, fields ...gocql.LogField)   { l.say(slog.LevelWarn, msg, fields) }
-func (l logger) Warning(msg string, fields ...gocql.LogField) { l.say(slog.LevelInfo, msg, fields) }
-func (l logger) Info(msg string, fields ...gocql.LogField)    { l.say(slog.LevelDebug, msg, fields) }
-func (l logger) Debug(msg string, fields ...gocql.LogField)   { l.say(slog.LevelDebug, msg, fields) }

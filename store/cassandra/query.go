@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
@@ -92,10 +93,13 @@ var errRefused = errors.New("the cluster refused it")
 // ours and fit the schema that Open saw: one that is invalid met another.
 func refusal(err error) error {
 	var of gocql.RequestError
-	if errors.As(err, &of) && (of.Code() == gocql.ErrCodeInvalid || of.Code() == gocql.ErrCodeSyntax) {
-		return store.ErrSchema
+	switch {
+	case !errors.As(err, &of) || of.Code() != gocql.ErrCodeInvalid && of.Code() != gocql.ErrCodeSyntax:
+		return errRefused
+	case strings.Contains(of.Message(), "maximum supported expiration date"): // 2038 before storage_compatibility_mode NONE of 5.0
+		return store.ErrTooLate
 	}
-	return errRefused
+	return store.ErrSchema
 }
 
 // unsent reports whether the statement never left this process.
@@ -128,7 +132,10 @@ func (e *Engine) cas(ctx context.Context, s swap) (applied bool, before row, err
 	}
 	columns := map[string]any{}
 	q := e.session.Query(s.stmt, s.args...).Consistency(e.read).SerialConsistency(e.serial)
-	applied, err = q.MapScanCASContext(ctx, columns)
+	err = within(ctx, func(ctx context.Context) error {
+		applied, err = q.MapScanCASContext(ctx, columns)
+		return err
+	})
 	if err == nil {
 		return applied, rowOf(columns), nil
 	}
@@ -136,6 +143,18 @@ func (e *Engine) cas(ctx context.Context, s swap) (applied bool, before row, err
 		return false, row{}, err
 	}
 	return e.resolve(ctx, s, err)
+}
+
+// within gives one write its time. A statement may be prepared first, which takes
+// as long again: SetReadOnly counts on the whole.
+func within(ctx context.Context, write func(context.Context) error) error {
+	writing, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	err := write(writing)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return gocql.ErrTimeoutNoResponse // ours, not the caller's
+	}
+	return err
 }
 
 // writeError is for what certainly was not written; nil: it may have been.

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/longcase/longcase/store"
@@ -150,9 +149,8 @@ func ttl(end, now time.Time) (int, error) {
 	if left <= 0 {
 		return 0, fmt.Errorf("end %s: %w", end.UTC().Format(time.RFC3339), store.ErrEnded)
 	}
-	seconds := int64((left + time.Second - 1) / time.Second)
-	if seconds > maxTTL-lateSeconds || left == math.MaxInt64 {
+	if left > (maxTTL-lateSeconds)*time.Second {
 		return 0, fmt.Errorf("end %s is more than 20 years ahead: %w", end.UTC().Format(time.RFC3339), store.ErrTooLate)
 	}
-	return int(seconds) + lateSeconds, nil
+	return int((left+time.Second-1)/time.Second) + lateSeconds, nil
 }

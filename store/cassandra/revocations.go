@@ -124,16 +124,16 @@ func (r revocations) add(ctx context.Context, one store.Revocation, now time.Tim
 }
 
 func (r revocations) insert(ctx context.Context, one store.Revocation, s span, seconds int) error {
-	if err := r.e.writable(ctx); err != nil {
-		return err
-	}
 	at, err := r.e.clock(ctx)
 	if err != nil {
 		return err
 	}
+	if err := r.e.writable(ctx); err != nil { // last: what follows has its time from here
+		return err
+	}
 	what := fmt.Sprintf("revocation of %s %s", one.Kind, one.Value)
-	err = r.e.session.Query(insertRevocation, r.part(s, s.period(at)), at.UnixMilli(), int64(rand.Uint64()), encodeRevocation(one), seconds).
-		Consistency(r.e.read).ExecContext(ctx)
+	q := r.e.session.Query(insertRevocation, r.part(s, s.period(at)), at.UnixMilli(), int64(rand.Uint64()), encodeRevocation(one), seconds).Consistency(r.e.read)
+	err = within(ctx, q.ExecContext)
 	var tooFew *gocql.RequestErrUnavailable
 	switch {
 	case err == nil:

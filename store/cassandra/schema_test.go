@@ -16,10 +16,13 @@ import (
 )
 
 func (h *house) schema(t *testing.T) {
-	t.Run("many nodes that start at once make one store", h.startTogether)
-	t.Run("what differs from ours is named and refused", h.drift)
-	t.Run("what an operator makes is taken, and what it costs is told", h.operators)
-	t.Run("a data centre that is not there is named", h.wrongCentre)
+	t.Run("a data centre that is not there is named", beside(h.wrongCentre))
+	t.Run("what an operator makes is taken, and what it costs is told", beside(h.operators))
+	t.Run("transactions that would not exclude others are refused", beside(h.widened))
+	t.Run("many nodes", beside(func(t *testing.T) {
+		t.Run("that start at once make one store", h.startTogether)
+		t.Run("are refused by what differs from ours, which is named", h.drift)
+	}))
 }
 
 // in is the house's configuration for another keyspace.
@@ -127,4 +130,28 @@ func (h *house) wrongCentre(t *testing.T) {
 	if err == nil || errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), `no data centre "dc1"; it has datacenter1`) {
 		t.Errorf("Open = %v, want the names of the data centres", err)
 	}
+}
+
+// widened has copies elsewhere since the engine began: SimpleStrategy knows no
+// data centres.
+func (h *house) widened(t *testing.T) {
+	l := h.mustOpen(t, h.in("widened")).link
+	cfg, err := h.in("widened").withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := newEngine(t.Context(), cfg, l, testPace(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	one := created(t, e, time.Hour)
+	alter := func(to string) {
+		h.cql(t, "ALTER KEYSPACE widened WITH replication = {'class': "+to+"}")
+		time.Sleep(2 * testPace().stale)
+	}
+	alter("'SimpleStrategy', 'replication_factor': 1")
+	wantErr(t, "Replace with copies elsewhere", e.Sessions().Replace(t.Context(), rotated(one, 1), 1), store.ErrSchema)
+	alter("'NetworkTopologyStrategy', 'datacenter1': 1")
+	wantErr(t, "Replace with none there any more", e.Sessions().Replace(t.Context(), rotated(one, 1), 1), nil)
 }

@@ -2,6 +2,7 @@ package cassandra
 
 import (
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -10,7 +11,12 @@ import (
 	"github.com/longcase/longcase/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if err := os.Setenv("LONGCASE_CASSANDRA_SYNC", "group"); err != nil { // acknowledged writes survive a kill
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // cql runs a statement as an operator with cqlsh would.
 func (h *house) cql(tb testing.TB, stmt string, args ...any) {

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
+
 	"github.com/longcase/longcase/store"
 )
 
@@ -77,9 +79,13 @@ func (e *Engine) noState() error {
 	return fmt.Errorf("cassandra: keyspace %s: %w %q: %w", e.cfg.Keyspace, errNoState, e.stateName(), store.ErrSchema)
 }
 
-// readState asks whether the store is read only.
+// readState asks whether the store is read only, and whether transactions are
+// still what they were.
 func (e *Engine) readState(ctx context.Context) error {
 	asked := time.Now()
+	if err := e.checkLevels(ctx); err != nil {
+		return err
+	}
 	var version int
 	var name, reason string
 	q := e.session.Query(selectState, e.stateName()).Consistency(e.read)
@@ -100,6 +106,25 @@ func (e *Engine) readState(ctx context.Context) error {
 		e.cfg.Log.Warn("the store is read only", slog.String("reason", reason))
 	}
 	return nil
+}
+
+// checkLevels refuses transactions at LOCAL_SERIAL once the keyspace replicates to
+// another data centre: a node that starts there now, or here, runs them at SERIAL,
+// and the two do not exclude each other.
+func (e *Engine) checkLevels(ctx context.Context) error {
+	if e.serial != gocql.LocalSerial {
+		return nil
+	}
+	replication, err := e.replication(ctx)
+	if err != nil {
+		return err
+	}
+	if copies, err := replicas(replication); err == nil {
+		if _, serial := levels(copies, e.dc); serial == e.serial {
+			return nil
+		}
+	}
+	return fmt.Errorf("cassandra: keyspace %s replicates to other data centres than when this node started: restart every node of Longcase: %w", e.cfg.Keyspace, store.ErrSchema)
 }
 
 // watchState asks again and again, until ctx ends.

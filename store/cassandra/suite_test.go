@@ -28,6 +28,7 @@ type house struct {
 	cfg    Config
 	link   link
 	spaces atomic.Int64
+	ca     authority     // of the node's certificate, since killed
 	opens  func(n int64) // called before the n-th space begins, if it is there
 }
 
@@ -135,12 +136,25 @@ func forever(tb testing.TB, of store.Engine) (all []string) {
 const tombstones = 1000
 
 func TestOneNode(t *testing.T) {
-	t.Setenv("LONGCASE_CASSANDRA_SYNC", "group") // acknowledged writes survive a kill
+	t.Parallel() // beside tests that wait for nobody
 	h := newHouse(t, servertest.StartCassandra(t, 1, fmt.Sprint("tombstone_failure_threshold: ", tombstones)))
-	t.Run("keeps the contract", h.suite)
-	t.Run("traps", h.traps)
+	t.Run("as it runs", func(t *testing.T) {
+		t.Run("keeps the contract", beside(h.suite))
+		t.Run("traps", beside(h.traps))
+		t.Run("beside nodes that are down", beside(h.ghosts))
+	})
+	t.Run("a stretch that is too much is read in halves", h.halves) // nobody reads past what it leaves
 	t.Run("schema", h.schema)
 	t.Run("a node that is silent for a while", h.paused)
 	t.Run("a node that dies and comes back", h.killed)
 	t.Run("a password that is asked for", h.password)
+	t.Run("TLS", h.tls)
+}
+
+// beside runs a test at the same time as its neighbours.
+func beside(test func(*testing.T)) func(*testing.T) {
+	return func(t *testing.T) {
+		t.Parallel()
+		test(t)
+	}
 }

@@ -35,6 +35,7 @@ func TestARowLivesTenMinutesLongerThanItsEnd(t *testing.T) {
 		{"behind its end", -time.Hour, 0, store.ErrEnded},
 		{"the longest", (maxTTL - lateSeconds) * time.Second, maxTTL, nil},
 		{"longer than Cassandra takes", (maxTTL-lateSeconds)*time.Second + 1, 0, store.ErrTooLate},
+		{"nearly as long as Go counts", math.MaxInt64 - 1, 0, store.ErrTooLate},
 		{"longer than Go counts", math.MaxInt64, 0, store.ErrTooLate},
 	}
 	for _, tt := range tests {
@@ -174,6 +175,52 @@ func TestTheKeyspaceHasNoMoreCopiesThanNodes(t *testing.T) {
 	want := `CREATE KEYSPACE IF NOT EXISTS "k" WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': '3', 'dc2': '2'}`
 	if got := keyspaceCQL("k", 3, c); got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestAKeyspaceWaitsForTheHostsThatAreNamed(t *testing.T) {
+	tests := []struct {
+		name         string
+		named, nodes int
+		replication  int
+		waits        bool
+	}{
+		{"one of three is there", 3, 1, 3, true},
+		{"two of three are there", 3, 2, 3, true},
+		{"all are there", 3, 3, 3, false},
+		{"more are there than named", 1, 3, 3, false},
+		{"one node, named once", 1, 1, 3, false},
+		{"one node under two names", 2, 1, 3, true},
+		{"one node under two names, and one copy asked for", 2, 1, 1, false},
+		{"five are named, three copies", 5, 3, 3, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			err := Config{Keyspace: "k", Hosts: make([]string, tt.named), Replication: tt.replication}.enough(cluster{nodes: make([]string, tt.nodes)})
+			if errors.Is(err, store.ErrUnavailable) != tt.waits || (err != nil) != tt.waits {
+				t.Errorf("%d nodes: %v, want to wait %v", tt.nodes, err, tt.waits)
+			}
+		})
+	}
+}
+
+func TestCopiesAreRaisedByOneAtATime(t *testing.T) {
+	const network, simple = "NetworkTopologyStrategy", "SimpleStrategy"
+	c := cluster{nodes: make([]string, 6), centres: map[string]int{"dc1": 4, "dc2": 2}}
+	for name, tt := range map[string]struct{ replication, want map[string]string }{
+		"one copy":                           {map[string]string{"class": network, "dc1": "1"}, map[string]string{"class": network, "dc1": "2"}},
+		"two data centres":                   {map[string]string{"class": network, "dc1": "2", "dc2": "1"}, map[string]string{"class": network, "dc1": "3", "dc2": "2"}},
+		"one of them has as many as it can":  {map[string]string{"class": network, "dc1": "1", "dc2": "2"}, map[string]string{"class": network, "dc1": "2", "dc2": "2"}},
+		"a cluster without data centres":     {map[string]string{"class": simple, "replication_factor": "1"}, map[string]string{"class": simple, "replication_factor": "2"}},
+		"a data centre that shall have none": {map[string]string{"class": network, "dc1": "2", "dc2": "0"}, map[string]string{"class": network, "dc1": "3", "dc2": "0"}},
+	} {
+		copies, err := replicas(tt.replication)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := raised("k", tt.replication, copies, c), `ALTER KEYSPACE "k" WITH replication = `+options(tt.want); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
 	}
 }
 
@@ -329,6 +376,7 @@ func TestAnEngineNamesEverythingThatIsWrongWithItsConfig(t *testing.T) {
 // TestNobodyThere has a port on which nothing listens, and one that never
 // answers.
 func TestNobodyThere(t *testing.T) {
+	t.Parallel()
 	mute, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
