@@ -160,7 +160,7 @@ sessions: subject bytea not null`
 // looked at but for foreign ones, which may do anything to a row.
 const describe = `
 WITH tables AS (
-	SELECT oid, relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace
+	SELECT oid, relname, relpersistence FROM pg_class WHERE relnamespace = current_schema()::regnamespace
 	AND relname IN ('documents', 'marks', 'meta', 'registry', 'revocations', 'sessions'))
 SELECT t.relname || ': ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
 	|| CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
@@ -177,6 +177,11 @@ SELECT t.relname || ': partitioned by ' || pg_get_partkeydef(t.oid)
 UNION ALL
 SELECT t.relname || ': default partition ' || p.partdefid::regclass
 	FROM tables t JOIN pg_partitioned_table p ON p.partrelid = t.oid AND p.partdefid <> 0
+UNION ALL
+SELECT relname || ': unlogged, a crash empties it' FROM tables WHERE relpersistence <> 'p'
+UNION ALL
+SELECT t.relname || ': unlogged, a crash empties it: partition ' || p.relname
+	FROM tables t JOIN pg_inherits i ON i.inhparent = t.oid JOIN pg_class p ON p.oid = i.inhrelid AND p.relpersistence <> 'p'
 UNION ALL
 SELECT t.relname || ': trigger ' || g.tgname
 	FROM tables t JOIN pg_trigger g ON g.tgrelid = t.oid AND NOT g.tgisinternal AND g.tgname <> '` + refuseTrigger + `'`

@@ -39,6 +39,12 @@ func TestASchemaThatIsNotOursIsNamed(t *testing.T) {
 			"a trigger", "CREATE TRIGGER theirs BEFORE UPDATE ON registry FOR EACH ROW EXECUTE FUNCTION refuse_write()",
 			[]string{"unexpected is registry: trigger theirs"},
 		},
+		{"a table that a crash empties", "ALTER TABLE registry SET UNLOGGED", []string{"unexpected is registry: unlogged, a crash empties it"}},
+		{
+			"a partition that a crash empties",
+			`DO $$ BEGIN EXECUTE (SELECT 'ALTER TABLE ' || inhrelid::regclass || ' SET UNLOGGED' FROM pg_inherits WHERE inhparent = 'marks'::regclass LIMIT 1); END $$`,
+			[]string{"unexpected is marks: unlogged, a crash empties it: partition marks_"},
+		},
 		{"the row of meta is missing", "DELETE FROM meta", []string{"meta is empty"}},
 		{"everything is missing but meta", "DROP TABLE sessions, documents, marks, revocations, registry", []string{"no table sessions", "no table registry"}},
 	}
