@@ -124,6 +124,33 @@ func TestALockThatIsHeldIsUnavailable(t *testing.T) {
 	}
 }
 
+// TestAPoolThatIsUsedUpIsUnavailable has the one connection wait for a row. A
+// call behind it waits no longer than its patience, and no connection is lost.
+func TestAPoolThatIsUsedUpIsUnavailable(t *testing.T) {
+	schema := newSchema(t, server)
+	e := open(t, Config{URL: schema + "&pool_max_conns=1&connect_timeout=1&sslmode=disable", Longest: time.Hour})
+	e.cfg.URL = schema // of those who stand in its way
+	one := created(t, e)
+	row := holdRow(t, e, one.ID)
+	ctx, cancel := context.WithCancel(t.Context())
+	got := make(chan error, 1)
+	go func() { got <- e.Sessions().Replace(ctx, rotated(one), 1) }()
+	waiting(t, e)
+	if _, err := e.Clock(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Clock while the only connection is in use = %v, want ErrUnavailable", err)
+	}
+	cancel()
+	if err := <-got; !errors.Is(err, store.ErrUnknown) {
+		t.Errorf("Replace = %v, want ErrUnknown", err)
+	}
+	if err := row.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Clock(t.Context()); err != nil {
+		t.Errorf("Clock behind it = %v", err)
+	}
+}
+
 // TestSerializationIsTriedAgain makes the server undo writes for the sake of
 // others, twice and then each time.
 func TestSerializationIsTriedAgain(t *testing.T) {

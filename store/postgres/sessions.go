@@ -177,7 +177,7 @@ func (s sessions) List(ctx context.Context, after store.ID, limit int) (all []st
 	bucket, name := parts(after)
 	live := max(s.e.cfg.Now().Unix(), s.e.retired.Load())
 	begin := func() { all = nil }
-	err = s.e.query(ctx, onParent(listSessions, kindSession), []any{bucket, name, live, limit}, begin, func(rows pgx.Rows) error {
+	err = s.e.query(ctx, onParent(listSessions, kindSession), []any{bucket, name, live, max(limit, 0)}, begin, func(rows pgx.Rows) error {
 		var r sessionRow
 		if err := rows.Scan(r.columns()...); err != nil {
 			return err
