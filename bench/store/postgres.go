@@ -56,10 +56,10 @@ func (s Postgres) exec(ctx context.Context, sql string) error {
 	return errors.Join(err, conn.Close(ctx))
 }
 
-// end ends the connections and the database.
-func (d *database) end() error {
+// end ends the connections and the database, even when ctx has ended.
+func (d *database) end(ctx context.Context) error {
 	d.Close()
-	return d.in.exec(context.Background(), fmt.Sprintf("DROP DATABASE %s WITH (FORCE)", d.Config().ConnConfig.Database))
+	return d.in.exec(context.WithoutCancel(ctx), fmt.Sprintf("DROP DATABASE %s WITH (FORCE)", d.Config().ConnConfig.Database))
 }
 
 // size is what the database takes on the disk, its log apart.

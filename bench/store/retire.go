@@ -114,10 +114,12 @@ type retired struct {
 
 func (r Retirement) measure(ctx context.Context, c rival) (got retired, err error) {
 	s, err := c.open(r.Live)
+	if s != nil {
+		defer func() { err = errors.Join(err, s.Close()) }()
+	}
 	if err != nil {
 		return got, err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
 	turns := func(n int) error { return inParallel(n, func(i int) error { return s.rotate(i % r.Live) }) }
 	if err := turns(c.warm * r.Live); err != nil {
 		return got, err

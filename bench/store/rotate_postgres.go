@@ -20,7 +20,7 @@ func (r Rotation) Postgres(ctx context.Context, w io.Writer, s Postgres) (err er
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.end()) }()
+	defer func() { err = errors.Join(err, db.end(ctx)) }()
 	e, err := postgres.Open(ctx, postgres.Config{URL: db.url, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err

@@ -39,10 +39,10 @@ func (s Servers) Cassandra(ctx context.Context) (host string, stop func() error,
 }
 
 // start installs what is missing, starts the server and returns what the script
-// says of it. stop does not ask a context.
+// says of it. stop does its work even when ctx has ended.
 func (s Servers) start(ctx context.Context, script, dir, at string) (out string, stop func() error, err error) {
 	path := filepath.Join(s.Root, "servers", script)
-	stop = func() error { return run(context.Background(), path, "stop", dir) }
+	stop = func() error { return run(context.WithoutCancel(ctx), path, "stop", dir) }
 	if err := run(ctx, path, "setup"); err != nil {
 		return "", nil, err
 	}

@@ -29,7 +29,7 @@ func newRange(ctx context.Context, dir string, live int) (shelf, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.engine.Engine, b.live = e, newStock(e.Sessions(), live)
+	b.Engine, b.live = e, newStock(e.Sessions(), live)
 	return b, b.live.create(ctx)
 }
 

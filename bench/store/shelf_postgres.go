@@ -38,7 +38,7 @@ func newPartitions(ctx context.Context, s Postgres, live int) (shelf, error) {
 	p := &partitions{database: db}
 	e, err := postgres.Open(ctx, postgres.Config{URL: db.url, Now: p.now, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		return nil, errors.Join(err, db.end())
+		return nil, errors.Join(err, db.end(ctx))
 	}
 	p.Engine, p.live = e, newStock(e.Sessions(), live)
 	return p, db.fill(ctx, ourTable, live, p.live.at)
@@ -63,7 +63,7 @@ func (p *partitions) fill(n int, end time.Time) error {
 	return err
 }
 
-func (p *partitions) Close() error { return errors.Join(p.Engine.Close(), p.end()) }
+func (p *partitions) Close() error { return errors.Join(p.Engine.Close(), p.end(context.Background())) }
 
 // plain is one table, or one for the ended and one for the others.
 type plain struct {
@@ -126,4 +126,4 @@ func (p *plain) drop(ctx context.Context) (time.Duration, error) {
 	return took, err
 }
 
-func (p *plain) Close() error { return p.end() }
+func (p *plain) Close() error { return p.end(context.Background()) }
