@@ -61,15 +61,3 @@ func spendNumbers(t *testing.T, s *servertest.Postgres, n int) {
 		}
 	}
 }
-
-// answers waits until the server does.
-func answers(t *testing.T, e *Engine) {
-	t.Helper()
-	var err error
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if _, err = e.Clock(t.Context()); err == nil {
-			return
-		}
-	}
-	t.Fatal(err)
-}

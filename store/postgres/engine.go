@@ -113,7 +113,7 @@ func repeatable(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
-	return fmt.Errorf("%w: %s", store.ErrUnavailable, err)
+	return fmt.Errorf("%w: %s", store.ErrUnavailable, err.Error())
 }
 
 // Sessions implements store.Engine.

@@ -120,6 +120,7 @@ func TestWhatAServerMayDoToANode(t *testing.T) {
 	e := open(t, Config{URL: s.URL("postgres"), Longest: time.Hour})
 	t.Run("it stands still", func(t *testing.T) { standsStill(t, s, e) })
 	t.Run("it is a standby now", func(t *testing.T) { standby(t, s, e) })
+	t.Run("it is a standby and is promoted", func(t *testing.T) { hotStandby(t, s, e) })
 	t.Run("it speaks TLS", func(t *testing.T) { speaksTLS(t, s) })
 	t.Run("it refuses", func(t *testing.T) { refuses(t, s) })
 }
