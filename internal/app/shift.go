@@ -78,7 +78,7 @@ func newShift(ctx context.Context, h *house, cfg *config.Config, before *shift) 
 		return nil, err
 	}
 	if s.ring != nil {
-		if err := s.ring.Load(ctx); err != nil {
+		if err := s.loadKeys(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -138,6 +138,17 @@ func (s *shift) newRing(c *config.Issuer) (err error) {
 		s.shared = newShared(s.ring)
 	}
 	return err
+}
+
+// loadKeys reads the keys and makes those that are due. A node whose clock is
+// wrong makes none: it is not ready, and takes the ones that are there.
+func (s *shift) loadKeys(ctx context.Context) error {
+	err := s.ring.Load(ctx)
+	if !errors.As(err, new(wrongClock)) {
+		return err
+	}
+	s.house.log.Error("no keys are made or dropped until the clock is right", "err", err)
+	return s.ring.Refresh(ctx)
 }
 
 // newClock makes what asks after this host's clock, for rooms that judge or date

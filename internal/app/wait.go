@@ -55,16 +55,13 @@ func startError(err error) error {
 			return err
 		}
 	}
-	if errors.As(err, new(wrongClock)) {
-		return err
-	}
 	return fmt.Errorf("%w: %w", ErrConfig, err)
 }
 
 // passes reports whether the reason may go away by itself.
 func passes(err error) bool {
 	transient := errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrReadOnly) ||
-		errors.Is(err, move.ErrUnfinished) || errors.As(err, new(wrongClock))
+		errors.Is(err, move.ErrUnfinished)
 	return transient && !errors.Is(err, store.ErrSchema) && !errors.Is(err, ErrConfig)
 }
 

@@ -209,16 +209,27 @@ func TestAServerWaitsForTheEndOfACopy(t *testing.T) {
 // for every node.
 func TestANodeWithAWrongClockChangesNoKeys(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	d := newDatabase()
+	secret, d := password.NewSecret(), newDatabase()
 	d.ahead.Store(int64(10 * time.Minute))
-	s := launch(t, remoteConfig(t, password.NewSecret()), d)
+	s := launch(t, remoteConfig(t, secret), d)
 	defer s.stop(t)
-	s.wait(t, "behind the store's")
-	if entries, err := d.engine.Registry().List(t.Context(), ""); err != nil || len(entries) != 0 || strings.Contains(s.log.String(), "\nready\n") {
-		t.Errorf("it left %v, %v in the registry, and says\n%s", entries, err, s.log)
+	s.wait(t, "\nready\n")
+	if status, _, body := fetch(t, s.url+"/.longcase/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "behind the store's") {
+		t.Errorf("readyz: %d %s", status, body)
+	}
+	time.Sleep(1500 * time.Millisecond) // it tries again each second
+	if entries, err := d.engine.Registry().List(t.Context(), ""); err != nil || len(entries) != 0 {
+		t.Errorf("it left %v, %v in the registry", entries, err)
+	}
+	if n := strings.Count(s.log.String(), "timeline cannot be kept"); n > 1 {
+		t.Errorf("told %d times:\n%s", n, s.log)
 	}
 	d.ahead.Store(0)
-	s.wait(t, "\nready\n")
+	for end := time.Now().Add(10 * time.Second); s.ask(t, "a", secret) != http.StatusOK; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("no token when the clock is right:\n%s", s.log)
+		}
+	}
 }
 
 func TestADiskWithoutRoomIsWaitedFor(t *testing.T) {

@@ -16,6 +16,7 @@ const (
 	minNap   = 50 * time.Millisecond
 	minPause = time.Second
 	maxPause = 5 * time.Second
+	tellEach = time.Minute // between two lines that the timeline cannot be kept
 )
 
 // Run follows the registry and the timeline until ctx ends: it takes over what
@@ -67,6 +68,7 @@ func (k *Keyring) follow(ctx context.Context, entry string, apply func(store.Ent
 
 // keepSchedule makes the changes that are due.
 func (k *Keyring) keepSchedule(ctx context.Context) error {
+	var told time.Time
 	for {
 		nap := k.nap(k.cfg.Now())
 		select {
@@ -77,7 +79,10 @@ func (k *Keyring) keepSchedule(ctx context.Context) error {
 		case <-time.After(nap):
 		}
 		if err := k.tend(ctx); err != nil {
-			k.cfg.Log.Warn("the keys' timeline cannot be kept", "again_in", minPause, "err", err)
+			if now := time.Now(); now.Sub(told) >= tellEach {
+				told = now
+				k.cfg.Log.Warn("the keys' timeline cannot be kept; trying again each second", "err", err)
+			}
 			if err := sleep(ctx, minPause); err != nil {
 				return err
 			}
