@@ -32,7 +32,7 @@ func (p probe) ring(ctx context.Context) (cluster, error) {
 		q := p.session.Query("SELECT host_id, data_center, release_version FROM " + from).SetHostID(node)
 		return p.each(ctx, "ask for the nodes", q, func(scan func(...any) error) error {
 			var id, dc, version string
-			if err := scan(&id, &dc, &version); err != nil || dc == "" { // a peer that is just joining has no name yet
+			if err := scan(&id, &dc, &version); err != nil || dc == "" || slices.Contains(c.nodes, id) { // a peer that is just joining has no name yet
 				return err
 			}
 			c.nodes = append(c.nodes, id)

@@ -321,6 +321,56 @@ func TestAPageEndsBetweenTokens(t *testing.T) {
 	}
 }
 
+func TestAWriteHasItsTimeWithItsPreparation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mute := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		began := time.Now()
+		err := within(t.Context(), mute)
+		if took := time.Since(began); took != requestTimeout || !errors.Is(err, gocql.ErrTimeoutNoResponse) || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a write without an answer: %v after %v; want %v after %v, and not the caller's deadline", err, took, gocql.ErrTimeoutNoResponse, requestTimeout)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := within(ctx, mute); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a caller's deadline: %v", err)
+		}
+	})
+}
+
+// answer is a refusal as the cluster words it.
+type answer struct {
+	code int
+	text string
+}
+
+func (a answer) Code() int       { return a.code }
+func (a answer) Message() string { return a.text }
+func (a answer) Error() string   { return a.text }
+
+func TestWhatARefusalMeans(t *testing.T) {
+	tests := []struct {
+		name string
+		err  answer
+		want error
+	}{
+		{"a table that is not there", answer{gocql.ErrCodeInvalid, "unconfigured table sessions"}, store.ErrSchema},
+		{"an end that Cassandra cannot write down", answer{gocql.ErrCodeInvalid,
+			"Request on table longcase.sessions with ttl of 600000000 seconds exceeds maximum supported expiration date of 2038-01-19T03:14:06+00:00."}, store.ErrTooLate},
+		{"a right that is missing", answer{gocql.ErrCodeUnauthorized, "User longcase has no MODIFY permission"}, errRefused},
+		{"a node that is overloaded may have written", answer{gocql.ErrCodeOverloaded, "too much"}, nil},
+		{"replicas that were missing, maybe when it was to be committed", answer{gocql.ErrCodeUnavailable, "too few"}, nil},
+		{"a timeout of a transaction", answer{gocql.ErrCodeWriteTimeout, "CAS"}, nil},
+		{"a transaction of which the cluster says that it does not know", answer{gocql.ErrCodeCASWriteUnknown, "CAS"}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := writeError("session", tt.err); !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
+				t.Errorf("%v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
 func TestWritersOfOneKeyFollowOneAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l lines
