@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -44,14 +45,26 @@ func (cfg Config) disk() vfs.FS {
 	return cfg.FS
 }
 
-// lockDir makes the directory, if need be, and takes it for this process.
-func lockDir(cfg Config) (*pebble.Lock, error) {
-	disk := cfg.disk()
-	if err := makeDir(disk, cfg.Dir); err != nil {
-		return nil, dirError("make", cfg.Dir, err)
+// ownDir makes the directory, if need be, and returns its one name: within this
+// process the lock knows a directory by its spelling.
+func ownDir(cfg Config) (string, error) {
+	if err := makeDir(cfg.disk(), cfg.Dir); err != nil {
+		return "", dirError("make", cfg.Dir, err)
 	}
+	if cfg.FS != nil {
+		return cfg.Dir, nil
+	}
+	dir, err := filepath.EvalSymlinks(cfg.Dir)
+	if err != nil {
+		return "", dirError("follow", cfg.Dir, err)
+	}
+	return dir, nil
+}
+
+// lockDir takes the directory for this process.
+func lockDir(cfg Config) (*pebble.Lock, error) {
 	warnOpenDir(cfg)
-	lock, err := pebble.LockDirectory(cfg.Dir, disk)
+	lock, err := pebble.LockDirectory(cfg.Dir, cfg.disk())
 	switch {
 	case err == nil:
 		return lock, nil

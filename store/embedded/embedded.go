@@ -115,6 +115,9 @@ func open(cfg Config, durably *pebble.WriteOptions) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Dir, err = ownDir(cfg); err != nil {
+		return nil, err
+	}
 	lock, err := lockDir(cfg)
 	if err != nil {
 		return nil, err
@@ -150,7 +153,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	if cfg.MaxMarks == 0 {
 		cfg.MaxMarks = defaultMaxMarks
 	}
-	if cfg.FS == nil && cfg.Dir != "" { // the lock knows a directory by its spelling
+	if cfg.FS == nil && cfg.Dir != "" {
 		dir, err := filepath.Abs(cfg.Dir)
 		errs = append(errs, err)
 		cfg.Dir = dir

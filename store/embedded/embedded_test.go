@@ -74,14 +74,16 @@ func TestAWrongConfigIsRefusedWhole(t *testing.T) {
 }
 
 func TestTheDirectoryIsOnesOwn(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "new", "store")
+	top := t.TempDir()
+	dir, link := filepath.Join(top, "new", "store"), filepath.Join(top, "link")
+	must(t, os.Symlink(dir, link))
 	reopen(t, Config{Dir: dir, Log: quiet()}, func(e *Engine) {
 		info, err := os.Stat(dir)
 		must(t, err)
 		if info.Mode().Perm() != 0o700 {
 			t.Errorf("mode %v, want 0700", info.Mode().Perm())
 		}
-		for _, spelling := range []string{dir, dir + "/../store"} {
+		for _, spelling := range []string{dir, dir + "/../store", link} {
 			_, err = Open(Config{Dir: spelling, Log: quiet()})
 			if !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), dir) {
 				t.Errorf("second Open of %s = %v, want ErrLocked with the directory", spelling, err)
