@@ -232,8 +232,7 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	close(e.closed)
-	e.backups.Wait()
-	if !e.drained() {
+	if !e.unlessFull(&e.backups) || !e.drained() {
 		return fmt.Errorf("embedded: close %s: %w", e.cfg.Dir, e.room.errFull())
 	}
 	// An entry of a log vouches for those before it; this one for the last.

@@ -244,16 +244,38 @@ func TestAFullDiskIsLeftAtCloseAsACrashWould(t *testing.T) {
 	if err := e.SetReadOnly(context.Background(), "moving"); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("SetReadOnly on a full disk = %v, want ErrUnavailable", err)
 	}
-	if err := e.Close(); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Close on a full disk = %v, want to say so", err)
+	backup := backupBegun(e)
+	closed := make(chan error, 1)
+	go func() { closed <- e.Close() }()
+	select {
+	case err := <-closed:
+		if !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("Close on a full disk = %v, want to say so", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("Close waits for the backup, which waits for room")
 	}
 	if _, err := Open(disk.config()); !errors.Is(err, store.ErrLocked) {
 		t.Errorf("Open behind it = %v, want ErrLocked until the process ends", err)
 	}
 	disk.fill(t, plenty)
+	must(t, <-backup)
 	e.late.Wait() // what the end of the process would do
 	must(t, errors.Join(e.db.Close(), e.lock.Close()))
 	reopen(t, disk.config(), func(e *Engine) { acked.check(t, e) })
+}
+
+// backupBegun returns when a backup is under way.
+func backupBegun(e *Engine) <-chan error {
+	ended := make(chan error, 1)
+	go func() { ended <- e.Backup(context.Background(), "backup") }()
+	key := metaKey("backup")
+	for s, begun := e.flights.shard(key), false; !begun; time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		_, begun = s.held[string(key)]
+		s.mu.Unlock()
+	}
+	return ended
 }
 
 func TestOpeningOnAFullDiskIsWorthAnotherTry(t *testing.T) {

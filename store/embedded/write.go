@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/longcase/longcase/store"
 )
@@ -54,9 +55,12 @@ func (e *Engine) write(held *flight, what string, do func() error) error {
 
 // drained waits for the writes that go on without their callers, and reports
 // false if the disk is full and they can not. The caller holds the door.
-func (e *Engine) drained() bool {
+func (e *Engine) drained() bool { return e.unlessFull(&e.late) }
+
+// unlessFull waits for all, and reports false if the disk is full first.
+func (e *Engine) unlessFull(all *sync.WaitGroup) bool {
 	ended := make(chan struct{})
-	go func() { e.late.Wait(); close(ended) }()
+	go func() { all.Wait(); close(ended) }()
 	select {
 	case <-ended:
 		return true
