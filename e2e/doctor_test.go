@@ -38,6 +38,10 @@ CREATE TABLE full_of_dead.refresh_tokens (id text PRIMARY KEY, a text, b text) W
 CREATE ROLE looker WITH PASSWORD = 'looker-secret' AND LOGIN = true;
 GRANT SELECT ON KEYSPACE kms TO looker`
 
+// lookerVariable holds looker's password, for all of this process: tests that run
+// at once cannot have variables of their own.
+const lookerVariable = "LONGCASE_E2E_LOOKER"
+
 // clinic is a cluster with passwords and what the tests keep in it.
 type clinic struct {
 	*testing.T
@@ -180,6 +184,7 @@ func (c *clinic) want(d diagnosis, want ...string) {
 // TestDoctorExaminesCassandra examines live keyspaces: a spoilt one of Apigee's
 // layout, whose printed commands are run as they are until nothing is found.
 func TestDoctorExaminesCassandra(t *testing.T) {
+	t.Parallel()
 	c := openClinic(t)
 	c.cql(apigeeTables)
 	c.fillApigee()
@@ -238,8 +243,7 @@ func (c *clinic) lookerSees() {
 }
 
 func (c *clinic) apigeeIsRepaired() {
-	c.Setenv("KMS_PASSWORD", "looker-secret")
-	url := fmt.Sprintf("cassandra://looker:${KMS_PASSWORD}@%s/kms", c.server.Hosts[0])
+	url := fmt.Sprintf("cassandra://looker:${%s}@%s/kms", lookerVariable, c.server.Hosts[0])
 	d, out := c.examine(1, url)
 	c.figures(d)
 	c.cql(printed(out))

@@ -252,6 +252,7 @@ func body(to, text string) *http.Request {
 
 // Slow requests end by themselves, and meanwhile nobody else waits.
 func TestSlowRequestsAreBounded(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, plan{})
 	head := "POST /token HTTP/1.1\r\nHost: " + w.IssuerAddress + "\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 60000\r\n\r\n"
 	starts := map[string]string{"headers that never end": head[:20], "a body that never comes": head}

@@ -21,6 +21,7 @@ const honoured = time.Second
 func TestATokenIsIssuedUsedRenewedAndRefused(t *testing.T) {
 	for _, p := range processes {
 		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
 			p.plan.Access = "3s"
 			w := newWorld(t, p.plan)
 			first := w.session("web")
@@ -121,12 +122,14 @@ func TestAGateThatLostItsFeed(t *testing.T) {
 
 func TestASessionEnds(t *testing.T) {
 	t.Run("by idleness", func(t *testing.T) {
+		t.Parallel()
 		w := newWorld(t, plan{SessionIdle: "2s", SessionAbsolute: "12h"})
 		s := w.session("web")
 		time.Sleep(3 * time.Second)
 		w.refresh("web", s.text("refresh_token")).expect(t, http.StatusBadRequest, "invalid_grant")
 	})
 	t.Run("at its absolute end, and no access token outlives it", func(t *testing.T) {
+		t.Parallel()
 		w := newWorld(t, plan{SessionIdle: "4s", SessionAbsolute: "4s", Access: "5m"})
 		before := time.Now()
 		s := w.session("web")

@@ -16,6 +16,7 @@ func nginxBefore(t *testing.T, w *world) string {
 }
 
 func TestNginxAsksTheGate(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, plan{Access: "5s"})
 	front := *w
 	front.Gate = nginxBefore(t, w)

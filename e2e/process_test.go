@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 		os.Exit(beClient(name))
 	}
 	_ = flag.Set("test.parallel", "16") // those who run at once wait for ends, they do not compute
+	_ = os.Setenv(lookerVariable, "looker-secret")
 	os.Exit(buildAndRun(m))
 }
 

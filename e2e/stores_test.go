@@ -31,6 +31,7 @@ type remote struct {
 }
 
 func TestNodesOnPostgreSQL(t *testing.T) {
+	t.Parallel()
 	pg := servertest.StartPostgres(t, "")
 	shared(t, remote{func(name string) string { return withPassword(pg.CreateDatabase(name)) }, pg.Kill, pg.Start})
 	t.Run("a database that cannot be is refused", func(t *testing.T) { cannotBe(t, pg) })
