@@ -82,7 +82,7 @@ func (r Retirement) print(ctx context.Context, w io.Writer, goal string, all ...
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
-		fmt.Fprintf(w, "%-26s %12s %10.1f %% %18s %18s %10d\n", c.name, short(got.foreground), 100*got.back,
+		fmt.Fprintf(w, "%-26s %12s %10.1f %% %18s %18s %10d\n", c.name, short(got.foreground), max(0, 100*got.back),
 			held(got.before.p99, got.after.p99), held(got.before.most, got.after.most), got.bytes>>20)
 	}
 	fmt.Fprintf(w, "\ngoal S2: foreground at most %s, at least 90 %% back, p99 at most 2.00\n", goal)
@@ -104,7 +104,7 @@ func or[T comparable](v, otherwise T) T {
 }
 
 // retired is one measurement. back is the share of what the ended sessions took
-// that is free again after Window, the foreground included.
+// that is free again after Window, the foreground included; none if there is less.
 type retired struct {
 	foreground    time.Duration
 	before, after delays
