@@ -104,7 +104,7 @@ func or[T comparable](v, otherwise T) T {
 }
 
 // retired is one measurement. back is the share of what the ended sessions took
-// that is free again after Window, the foreground included; none if there is less.
+// that is free again after Window, the foreground included; none if the store only grew.
 type retired struct {
 	foreground    time.Duration
 	before, after delays
