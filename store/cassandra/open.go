@@ -125,9 +125,7 @@ func clusterConfig(cfg Config, last *lastError) *gocql.ClusterConfig {
 	if cfg.User != "" {
 		c.Authenticator = gocql.PasswordAuthenticator{Username: cfg.User, Password: cfg.Password}
 	}
-	if cfg.TLS != nil {
-		c.SslOpts = &gocql.SslOptions{Config: cfg.TLS, EnableHostVerification: !cfg.TLS.InsecureSkipVerify}
-	}
+	cfg.Secure(c)
 	return c
 }
 

@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
 )
 
 // authority signs certificates.
@@ -55,11 +57,16 @@ func sign(t *testing.T, form, parent *x509.Certificate, key, signer *ecdsa.Priva
 	return cert
 }
 
-// keystore is the key and the certificate of a server at that address.
-func (a authority) keystore(t *testing.T, address string) []byte {
+// keystore is the key and the certificate of a server of that name or address.
+func (a authority) keystore(t *testing.T, name string) []byte {
 	t.Helper()
 	key := newKey(t)
-	form := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: address}, IPAddresses: []net.IP{net.ParseIP(address)}}
+	form := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}}
+	if address := net.ParseIP(name); address != nil {
+		form.IPAddresses = []net.IP{address}
+	} else {
+		form.DNSNames = []string{name}
+	}
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
@@ -122,4 +129,78 @@ func (h *house) tls(t *testing.T) {
 	if name := (x509.HostnameError{}); !errors.As(err, &name) {
 		t.Errorf("Open of a server with another name = %v", err)
 	}
+}
+
+// TestWhoseCertificateIsTaken shakes hands with a listener of loopback.
+func TestWhoseCertificateIsTaken(t *testing.T) {
+	ours, theirs := newAuthority(t, "ours"), newAuthority(t, "theirs")
+	unknown, misnamed := &x509.UnknownAuthorityError{}, &x509.HostnameError{}
+	tests := []struct {
+		name   string
+		signer authority
+		server string // whom the certificate names
+		hosts  []string
+		public bool // the authorities are not the caller's own
+		want   any
+	}{
+		{"the node's address", ours, "127.0.0.1", []string{"127.0.0.1:9042"}, false, nil},
+		{"the node's address, known by a name", ours, "127.0.0.1", []string{"c1.test"}, false, nil},
+		{"the name it is known by", ours, "c1.test", []string{"c0.test:9042", "c1.test:9042"}, false, nil},
+		{"another address", ours, "127.0.0.2", []string{"127.0.0.1"}, false, misnamed},
+		{"another name", ours, "c2.test", []string{"c0.test", "c1.test"}, false, misnamed},
+		{"the right name by another authority", theirs, "c1.test", []string{"c1.test"}, false, unknown},
+		{"the address by a public authority", ours, "127.0.0.1", []string{"127.0.0.1"}, true, unknown},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			keystore := tt.signer.keystore(t, tt.server)
+			pair, err := tls.X509KeyPair(keystore, keystore)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg := Config{Hosts: tt.hosts, TLS: ours.trusted()}
+			if tt.public {
+				cfg.TLS.RootCAs = nil
+			}
+			err = cfg.shake(t, &tls.Config{Certificates: []tls.Certificate{pair}})
+			if tt.want == nil && err != nil || tt.want != nil && !errors.As(err, tt.want) {
+				t.Errorf("the handshake: %v, want %T", err, tt.want)
+			}
+		})
+	}
+	cfg := Config{Hosts: []string{"c1.test"}, TLS: &tls.Config{}}
+	c := gocql.NewCluster()
+	if cfg.Secure(c); c.HostDialer.(dialer).byAddress {
+		t.Error("a public authority's word for an address counts where a name was asked for")
+	}
+}
+
+// shake dials a listener that serves with server.
+func (cfg Config) shake(t *testing.T, server *tls.Config) error {
+	t.Helper()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		if conn, err := l.Accept(); err == nil {
+			_ = conn.(*tls.Conn).Handshake() // the other side says how it went
+			conn.Close()
+		}
+	}()
+	c := gocql.NewCluster()
+	cfg.Secure(c)
+	host, err := gocql.NewHostInfoFromAddrPort(net.IPv4(127, 0, 0, 1), l.Addr().(*net.TCPAddr).Port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialed, err := c.HostDialer.DialHost(t.Context(), host)
+	if err == nil {
+		dialed.Conn.Close()
+	}
+	<-served
+	return err
 }

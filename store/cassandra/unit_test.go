@@ -3,6 +3,7 @@ package cassandra
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"math"
@@ -431,18 +432,29 @@ func TestNobodyThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer mute.Close()
+	t.Cleanup(func() { mute.Close() })
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	closed.Close()
-	for name, host := range map[string]string{"nobody listens": closed.Addr().String(), "nobody answers": mute.Addr().String()} {
-		t.Run(name, func(t *testing.T) {
-			cfg := Config{Hosts: []string{host}, Keyspace: "longcase", User: "u", Password: "tell-nobody", Log: slog.New(slog.DiscardHandler)}
-			_, err := Open(t.Context(), cfg)
-			if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), host) || strings.Contains(err.Error(), "tell-nobody") {
-				t.Errorf("Open = %v, want ErrUnavailable that names %s", err, host)
+	tests := []struct {
+		name, host string
+		tls        *tls.Config
+	}{
+		{"nobody listens", closed.Addr().String(), nil},
+		{"nobody answers", mute.Addr().String(), nil},
+		{"nobody shakes hands", mute.Addr().String(), &tls.Config{MinVersion: tls.VersionTLS12}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := Config{Hosts: []string{tt.host}, Keyspace: "longcase", User: "u", Password: "tell-nobody", TLS: tt.tls, Log: slog.New(slog.DiscardHandler)}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			_, err := Open(ctx, cfg)
+			if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), tt.host) || strings.Contains(err.Error(), "tell-nobody") {
+				t.Errorf("Open = %v, want ErrUnavailable that names %s", err, tt.host)
 			}
 		})
 	}

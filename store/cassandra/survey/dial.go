@@ -28,9 +28,7 @@ func dial(ctx context.Context, cfg cassandra.Config) (*gocql.Session, error) {
 	if cfg.User != "" {
 		c.Authenticator = gocql.PasswordAuthenticator{Username: cfg.User, Password: cfg.Password}
 	}
-	if cfg.TLS != nil {
-		c.SslOpts = &gocql.SslOptions{Config: cfg.TLS, EnableHostVerification: !cfg.TLS.InsecureSkipVerify}
-	}
+	cfg.Secure(c)
 	type opened struct {
 		session *gocql.Session
 		err     error
