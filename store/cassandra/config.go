@@ -16,7 +16,7 @@ type Config struct {
 	LocalDC  string   // required where the cluster has several data centres
 	User     string
 	Password string
-	TLS      *tls.Config // nil: plain
+	TLS      *tls.Config // nil: plain; see Secure
 
 	Replication int              // of a keyspace that is made, in each data centre; default 3; fewer where there are fewer nodes, but no fewer than Hosts
 	Now         func() time.Time // this node's clock; default time.Now

@@ -50,6 +50,15 @@
 // the clock of the cluster. A cursor is that clock too, and Since goes back 30
 // seconds behind it: an Add that took longer than 10 is written once more.
 //
+// # Making a store
+//
+// Open makes the keyspace and the tables, at one node, the first by its id: two
+// nodes that make one table at the same time make two of it. It makes nothing
+// while the nodes that answer have different schemas, and no keyspace before the
+// ring has been the same for 3 seconds and has as many nodes as Hosts names: a
+// keyspace keeps the copies it was made with. What is there and differs is
+// store.ErrSchema; nothing is ever changed.
+//
 // # Lists
 //
 // Cassandra keeps partitions in the order of a hash. Sessions.List reads the
