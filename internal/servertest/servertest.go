@@ -57,10 +57,8 @@ func (p *process) start() error {
 // signal reaches the server and its children, which may have groups of their
 // own, the server first: it starts no others then. It returns whom it reached.
 func (p *process) signal(s syscall.Signal) []int {
-	select {
-	case <-p.ended:
-		return nil // its number may be another's by now
-	default:
+	if p.over() {
+		return nil
 	}
 	pid := p.cmd.Process.Pid
 	children := childrenOf(pid)
@@ -88,17 +86,40 @@ func childrenOf(pid int) (children []int) {
 // when no thread runs any more.
 func (p *process) pause(tb testing.TB) {
 	tb.Helper()
-	pids := p.signal(syscall.SIGSTOP)
-	for end := time.Now().Add(10 * time.Second); !stopped(pids); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			tb.Error("a server runs on 10 s after SIGSTOP")
-			return
-		}
+	if !soon(p.signal(syscall.SIGSTOP), stopped) {
+		tb.Error("a server runs on 10 s after SIGSTOP")
 	}
 }
 
-// stopped reports whether every thread of these processes is stopped or gone.
-func stopped(pids []int) bool {
+// kill ends all of it. It returns when nothing is left that holds the memory
+// which its processes share: the next one would refuse to start.
+func (p *process) kill() {
+	pid := p.cmd.Process.Pid
+	_ = p.cmd.Process.Signal(syscall.SIGSTOP) // it starts no others then
+	soon([]int{pid}, stopped)
+	pids := p.signal(syscall.SIGKILL)
+	<-p.ended
+	soon(pids, gone)
+}
+
+// The states of threads (proc(5)).
+const (
+	gone    = "ZX"
+	stopped = "Tt" + gone
+)
+
+// soon waits until every thread of these processes is in one of states, or is
+// no more; false: 10 s were not enough.
+func soon(pids []int, states string) bool {
+	for end := time.Now().Add(10 * time.Second); !are(pids, states); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
+}
+
+func are(pids []int, states string) bool {
 	for _, pid := range pids {
 		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 		for _, thread := range threads {
@@ -107,7 +128,7 @@ func stopped(pids []int) bool {
 				continue
 			}
 			_, state, _ := strings.Cut(string(text), ") ")
-			if !strings.ContainsAny(state[:1], "TtZX") {
+			if !strings.ContainsAny(state[:1], states) {
 				return false
 			}
 		}
@@ -141,8 +162,7 @@ func (p *process) stop(s syscall.Signal, patience time.Duration) {
 		case <-time.After(patience):
 		}
 	}
-	p.signal(syscall.SIGKILL)
-	<-p.ended
+	p.kill()
 }
 
 // wait waits until ready says yes.
