@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -135,7 +136,7 @@ func (c *storeCopy) copy(ctx context.Context, source, target store.Movable) erro
 	p := &meter{w: c.env.Stderr, screen: screen(c.env.Stderr), now: c.env.Now}
 	r, err := move.Run(ctx, move.Config{
 		Source: source, Target: target, From: c.from.String(), To: c.to.String(),
-		Now: c.env.Now, Unproven: !c.verify, Progress: p.show,
+		Now: c.env.Now, Unproven: !c.verify, Progress: p.show, Wait: p.wait,
 	})
 	p.end()
 	if err != nil {
@@ -243,6 +244,9 @@ type meter struct {
 	began, last time.Time // of the step; of the last word
 	first       int64     // records when the step began
 	width       int       // of the line on the screen
+
+	waits  sync.Mutex
+	waited time.Time // when it was last said that the target is waited for
 }
 
 func (m *meter) show(p move.Progress) {
@@ -264,6 +268,21 @@ func (m *meter) show(p move.Progress) {
 	m.last = now
 	n := p.Records.Total()
 	m.say(fmt.Sprintf("%s: %d records, %.0f a second", p.Step, n, float64(n-m.first)/max(now.Sub(m.began).Seconds(), 0.001)))
+}
+
+// wait says why the target is asked again, now and then, and waits until it is.
+// Several may call it at once, while nothing is shown.
+func (m *meter) wait(ctx context.Context, err error) {
+	m.waits.Lock()
+	if now := m.now(); now.Sub(m.waited) >= linesEach {
+		m.waited = now
+		m.say("waiting for the target: " + oneLine(err))
+	}
+	m.waits.Unlock()
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Second):
+	}
 }
 
 func (m *meter) say(text string) {

@@ -22,14 +22,19 @@ func (m *mover) copy(ctx context.Context) error {
 		return nil
 	}
 	b := batch{last: store.Place(m.page.Place)}
+	var landed error // the target's, and not the source's
 	err := m.Source.Export(ctx, b.last, func(r store.Record, at store.Place) error {
 		b.take(r, at)
 		if len(b.records) < m.SaveEach && b.bytes < maxBatch {
 			return nil
 		}
-		return m.land(ctx, &b)
+		landed = m.land(ctx, &b)
+		return landed
 	})
-	if err != nil {
+	switch {
+	case landed != nil:
+		return landed
+	case err != nil:
 		return fmt.Errorf("%s: %w", m.From, err)
 	}
 	m.page.Copied = true
@@ -71,13 +76,13 @@ func size(r store.Record) int {
 
 // land imports b, writes down the place behind it and empties it.
 func (m *mover) land(ctx context.Context, b *batch) error {
-	var all errgroup.Group
+	all, own := errgroup.WithContext(ctx) // the first that fails is the last that is waited for
 	all.SetLimit(m.Workers)
 	for _, r := range b.records {
-		if ctx.Err() != nil {
+		if own.Err() != nil {
 			break
 		}
-		all.Go(func() error { return m.importOne(ctx, r) })
+		all.Go(func() error { return m.importOne(own, r) })
 	}
 	if err := errors.Join(ctx.Err(), all.Wait()); err != nil {
 		return err

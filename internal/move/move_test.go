@@ -225,9 +225,10 @@ func TestATargetThatFailsForNowIsAskedAgain(t *testing.T) {
 	}
 	p := newPair(t)
 	p.fill(t, 3)
-	down := &faulty{Movable: p.target, onImport: func() error { return store.ErrUnavailable }}
-	if _, err := move.Run(t.Context(), p.config(down)); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("a target that stays away: %v", err)
+	calls := 0
+	down := &faulty{Movable: p.target, onImport: func() error { calls++; return store.ErrUnavailable }}
+	if _, err := move.Run(t.Context(), p.config(down)); !errors.Is(err, store.ErrUnavailable) || calls > 40 {
+		t.Errorf("a target that stays away is asked %d times: %v", calls, err)
 	}
 	p.copy(t, p.target)
 }
