@@ -18,10 +18,10 @@ const (
 )
 
 func (d documents) Get(ctx context.Context, k store.DocumentKind, id store.ID) (store.Document, error) {
-	if err := d.e.enter(ctx); err != nil {
+	if err := d.e.door.Enter(ctx); err != nil {
 		return store.Document{}, err
 	}
-	defer d.e.leave()
+	defer d.e.door.Leave()
 	return d.load(ctx, k, id, d.e.cfg.Now())
 }
 
@@ -30,7 +30,7 @@ func (d documents) load(ctx context.Context, k store.DocumentKind, id store.ID, 
 	one := store.Document{Kind: k, ID: id}
 	what := documentName(k, id)
 	missing := fmt.Errorf("%s: %w", what, store.ErrNotFound)
-	if d.e.gone(id) {
+	if d.e.retired.Gone(id.Bucket().Unix()) {
 		return one, missing
 	}
 	var version int64
@@ -58,10 +58,10 @@ func documentName(k store.DocumentKind, id store.ID) string { return string(k) +
 
 func (d documents) Put(ctx context.Context, doc store.Document) error {
 	doc.Version = 1
-	if err := d.e.enter(ctx); err != nil {
+	if err := d.e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer d.e.leave()
+	defer d.e.door.Leave()
 	return d.insert(ctx, doc, d.e.cfg.Now())
 }
 
@@ -70,7 +70,7 @@ func (d documents) insert(ctx context.Context, doc store.Document, now time.Time
 	if err := doc.Check(now); err != nil {
 		return err
 	}
-	if err := d.e.checkBucket(doc.ID.Bucket()); err != nil {
+	if err := d.e.retired.Check(doc.ID.Bucket().Unix()); err != nil {
 		return err
 	}
 	w := d.swap(doc.Kind, doc.ID, doc.Version-1)
@@ -96,15 +96,15 @@ func (d documents) swap(k store.DocumentKind, id store.ID, old uint64) swap {
 }
 
 func (d documents) Replace(ctx context.Context, doc store.Document, old uint64) error {
-	if err := d.e.enter(ctx); err != nil {
+	if err := d.e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer d.e.leave()
+	defer d.e.door.Leave()
 	now := d.e.cfg.Now()
 	if err := doc.Check(now); err != nil {
 		return err
 	}
-	if err := d.e.checkBucket(doc.ID.Bucket()); err != nil {
+	if err := d.e.retired.Check(doc.ID.Bucket().Unix()); err != nil {
 		return err
 	}
 	return d.e.replace(ctx, replacement{

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
 
 	"github.com/longcase/longcase/store"
+	"github.com/longcase/longcase/store/internal/node"
 )
 
 var _ store.Movable = (*Engine)(nil)
@@ -49,10 +48,9 @@ type Engine struct {
 	lines   lines
 	state   state
 	known   known
-	retired atomic.Int64 // the watermark, Unix seconds
+	retired node.Watermark
 
-	door    sync.RWMutex  // calls under way hold it for reading
-	closed  chan struct{} // closed by Close
+	door    *node.Door
 	stop    context.CancelFunc
 	watched chan struct{} // closed when the goroutine that watches the state has ended
 	release func()        // ends the session
@@ -83,7 +81,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 
 // newEngine begins an engine on l, which it does not end unless release says so.
 func newEngine(ctx context.Context, cfg Config, l link, p pace, space []byte) (*Engine, error) {
-	e := &Engine{cfg: cfg, pace: p, space: space, link: l, closed: make(chan struct{}), watched: make(chan struct{}), release: func() {}}
+	e := &Engine{cfg: cfg, pace: p, space: space, link: l, door: node.NewDoor(), watched: make(chan struct{}), release: func() {}}
 	if err := e.loadState(ctx); err != nil {
 		return nil, err
 	}
@@ -111,10 +109,10 @@ func (e *Engine) Registry() store.Registry { return registry{e} }
 // Clock implements store.Engine: it is the clock of the node that answers, to
 // the millisecond.
 func (e *Engine) Clock(ctx context.Context) (time.Time, error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return time.Time{}, err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	return e.clock(ctx)
 }
 
@@ -131,70 +129,25 @@ func (e *Engine) clock(ctx context.Context) (time.Time, error) {
 // bucket up to before is no longer read or written by this process, even if its
 // clock is set back.
 func (e *Engine) Retire(ctx context.Context, before time.Time) (int, error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return 0, err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	if now := e.cfg.Now(); before.After(now) {
 		before = now
 	}
-	for mark := before.Unix(); ; {
-		old := e.retired.Load()
-		if mark <= old || e.retired.CompareAndSwap(old, mark) {
-			return 0, nil
-		}
-	}
+	e.retired.Raise(before.Unix())
+	return 0, nil
 }
 
 // Close implements store.Engine. Closing twice is once.
 func (e *Engine) Close() error {
 	e.stop()
 	<-e.watched
-	e.door.Lock()
-	defer e.door.Unlock()
-	if !e.isClosed() {
-		close(e.closed)
+	return e.door.Close(func() error {
 		e.release()
-	}
-	return nil
-}
-
-func (e *Engine) isClosed() bool {
-	select {
-	case <-e.closed:
-		return true
-	default:
-		return false
-	}
-}
-
-// enter begins a call; the caller leaves if it is nil.
-func (e *Engine) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	e.door.RLock()
-	if e.isClosed() {
-		e.door.RUnlock()
-		return store.ErrClosed
-	}
-	return nil
-}
-
-func (e *Engine) leave() { e.door.RUnlock() }
-
-// gone reports whether the bucket of id is below the watermark.
-func (e *Engine) gone(id store.ID) bool { return e.bucketGone(id.Bucket()) }
-
-func (e *Engine) bucketGone(end time.Time) bool { return end.Unix() <= e.retired.Load() }
-
-// checkBucket refuses a write into a bucket below the watermark, whatever the
-// clock says now.
-func (e *Engine) checkBucket(end time.Time) error {
-	if !e.bucketGone(end) {
 		return nil
-	}
-	return fmt.Errorf("the bucket that ended at %s was retired (was the clock set back?): %w", end.Format(time.RFC3339), store.ErrEnded)
+	})
 }
 
 // key is the partition key of what lies at b.

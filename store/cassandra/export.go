@@ -65,10 +65,10 @@ type export struct {
 
 // Export implements store.Movable.
 func (e *Engine) Export(ctx context.Context, after store.Place, visit func(store.Record, store.Place) error) error {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	from, err := parsePlace(after)
 	if err != nil {
 		return err
@@ -119,11 +119,11 @@ func (x export) show(ctx context.Context, r store.Record, at place) error {
 func (x export) over(r store.Record) bool {
 	switch {
 	case r.Session != nil:
-		return !r.Session.End.After(x.now) || x.e.gone(r.Session.ID)
+		return !r.Session.End.After(x.now) || x.e.retired.Gone(r.Session.ID.Bucket().Unix())
 	case r.Document != nil:
-		return !r.Document.End.After(x.now) || x.e.gone(r.Document.ID)
+		return !r.Document.End.After(x.now) || x.e.retired.Gone(r.Document.ID.Bucket().Unix())
 	case r.Mark != nil:
-		return !r.Mark.Bucket().After(x.now) || x.e.gone(*r.Mark)
+		return !r.Mark.Bucket().After(x.now) || x.e.retired.Gone(r.Mark.Bucket().Unix())
 	case r.Revocation != nil:
 		return !r.Revocation.End.After(x.now)
 	}

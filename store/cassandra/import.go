@@ -12,10 +12,10 @@ import (
 
 // Import implements store.Movable. The first revocation reads the whole feed.
 func (e *Engine) Import(ctx context.Context, r store.Record) error {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	now := e.cfg.Now()
 	switch {
 	case r.Session != nil:

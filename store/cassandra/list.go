@@ -10,14 +10,14 @@ import (
 
 // List keeps the lowest ids of what it reads: the whole table.
 func (s sessions) List(ctx context.Context, after store.ID, limit int) ([]store.Session, error) {
-	if err := s.e.enter(ctx); err != nil {
+	if err := s.e.door.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer s.e.leave()
+	defer s.e.door.Leave()
 	now := s.e.cfg.Now()
 	page := page{after: after, limit: max(limit, 0)}
 	err := s.sweep().run(ctx, s.e, -1<<63, func(one swept) error {
-		if one.Session.End.After(now) && !s.e.gone(one.Session.ID) {
+		if one.Session.End.After(now) && !s.e.retired.Gone(one.Session.ID.Bucket().Unix()) {
 			page.add(*one.Session)
 		}
 		return nil

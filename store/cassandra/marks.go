@@ -17,10 +17,10 @@ const (
 )
 
 func (m marks) First(ctx context.Context, mark store.Mark) (bool, error) {
-	if err := m.e.enter(ctx); err != nil {
+	if err := m.e.door.Enter(ctx); err != nil {
 		return false, err
 	}
-	defer m.e.leave()
+	defer m.e.door.Leave()
 	now := m.e.cfg.Now()
 	if err := mark.Check(now); err != nil {
 		return false, err
@@ -30,7 +30,7 @@ func (m marks) First(ctx context.Context, mark store.Mark) (bool, error) {
 
 // insert makes the mark that lies at id and reports whether it was not there.
 func (m marks) insert(ctx context.Context, id store.ID, now time.Time) (bool, error) {
-	if err := m.e.checkBucket(id.Bucket()); err != nil {
+	if err := m.e.retired.Check(id.Bucket().Unix()); err != nil {
 		return false, err
 	}
 	seconds, err := ttl(id.Bucket(), now)

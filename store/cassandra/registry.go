@@ -26,10 +26,10 @@ const (
 func (r registry) part() []byte { return r.e.key([]byte("registry")) }
 
 func (r registry) Get(ctx context.Context, key string) (store.Entry, error) {
-	if err := r.e.enter(ctx); err != nil {
+	if err := r.e.door.Enter(ctx); err != nil {
 		return store.Entry{}, err
 	}
-	defer r.e.leave()
+	defer r.e.door.Leave()
 	return r.get(ctx, key)
 }
 
@@ -58,10 +58,10 @@ func (r registry) Put(ctx context.Context, key string, value []byte, old uint64)
 	if err := next.Check(); err != nil {
 		return err
 	}
-	if err := r.e.enter(ctx); err != nil {
+	if err := r.e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer r.e.leave()
+	defer r.e.door.Leave()
 	return r.write(ctx, next, old)
 }
 
@@ -102,10 +102,10 @@ func (r registry) swap(next store.Entry, old uint64) swap {
 }
 
 func (r registry) List(ctx context.Context, prefix string) (all []store.Entry, err error) {
-	if err := r.e.enter(ctx); err != nil {
+	if err := r.e.door.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer r.e.leave()
+	defer r.e.door.Leave()
 	err = r.scan(ctx, r.query([]byte(prefix)), func(one store.Entry) error {
 		if one.Value != nil {
 			all = append(all, one)
@@ -138,7 +138,7 @@ func (r registry) scan(ctx context.Context, q *gocql.Query, visit func(store.Ent
 }
 
 func (r registry) Watch(ctx context.Context, prefix string, changed func(store.Entry)) error {
-	return store.Poll(ctx, r.e.closed, r.e.pace.watch, r, prefix, changed)
+	return store.Poll(ctx, r.e.door.Closed(), r.e.pace.watch, r, prefix, changed)
 }
 
 // behind is the first key behind all that begin with prefix; nil if there is

@@ -94,10 +94,10 @@ func (r revocations) classOf(part []byte) store.Class {
 }
 
 func (r revocations) Add(ctx context.Context, one store.Revocation) error {
-	if err := r.e.enter(ctx); err != nil {
+	if err := r.e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer r.e.leave()
+	defer r.e.door.Leave()
 	return r.add(ctx, one, r.e.cfg.Now())
 }
 
@@ -108,7 +108,7 @@ func (r revocations) add(ctx context.Context, one store.Revocation, now time.Tim
 		return err
 	}
 	bucket := one.Bucket(now)
-	if err := r.e.checkBucket(bucket); err != nil {
+	if err := r.e.retired.Check(bucket.Unix()); err != nil {
 		return err
 	}
 	seconds, err := ttl(bucket, now)
@@ -148,10 +148,10 @@ func (r revocations) insert(ctx context.Context, one store.Revocation, s span, s
 }
 
 func (r revocations) Since(ctx context.Context, c store.Cursor) ([]store.Revocation, store.Cursor, error) {
-	if err := r.e.enter(ctx); err != nil {
+	if err := r.e.door.Enter(ctx); err != nil {
 		return nil, "", err
 	}
-	defer r.e.leave()
+	defer r.e.door.Leave()
 	now, err := r.e.clock(ctx) // before reading: what is read may be more
 	if err != nil {
 		return nil, "", err
@@ -219,7 +219,7 @@ func (r revocations) scan(ctx context.Context, parts [][]byte, from time.Time, v
 			one.class = r.classOf(part)
 			one.Revocation, err = decodeRevocation(entry)
 		}
-		if err != nil || r.e.bucketGone(one.class.Bucket(one.End)) {
+		if err != nil || r.e.retired.Gone(one.class.Bucket(one.End).Unix()) {
 			return err
 		}
 		return visit(one)

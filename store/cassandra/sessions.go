@@ -26,10 +26,10 @@ type stored struct {
 }
 
 func (s sessions) Load(ctx context.Context, id store.ID) (store.Session, error) {
-	if err := s.e.enter(ctx); err != nil {
+	if err := s.e.door.Enter(ctx); err != nil {
 		return store.Session{}, err
 	}
-	defer s.e.leave()
+	defer s.e.door.Leave()
 	found, err := s.load(ctx, id, s.e.cfg.Now())
 	return found.Session, err
 }
@@ -38,7 +38,7 @@ func (s sessions) Load(ctx context.Context, id store.ID) (store.Session, error) 
 func (s sessions) load(ctx context.Context, id store.ID, now time.Time) (stored, error) {
 	one := stored{Session: store.Session{ID: id}}
 	missing := fmt.Errorf("session %s: %w", id, store.ErrNotFound)
-	if s.e.gone(id) {
+	if s.e.retired.Gone(id.Bucket().Unix()) {
 		return one, missing
 	}
 	var gen int64
@@ -73,10 +73,10 @@ func aboutSession(one store.Session) []byte {
 
 func (s sessions) Create(ctx context.Context, one store.Session) error {
 	one.Generation, one.Ended = 1, false
-	if err := s.e.enter(ctx); err != nil {
+	if err := s.e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer s.e.leave()
+	defer s.e.door.Leave()
 	return s.insert(ctx, one, s.e.cfg.Now())
 }
 
@@ -85,7 +85,7 @@ func (s sessions) insert(ctx context.Context, one store.Session, now time.Time) 
 	if err := one.Check(now); err != nil {
 		return err
 	}
-	if err := s.e.checkBucket(one.ID.Bucket()); err != nil {
+	if err := s.e.retired.Check(one.ID.Bucket().Unix()); err != nil {
 		return err
 	}
 	one.End = one.End.Truncate(time.Second)
@@ -108,15 +108,15 @@ func (s sessions) swap(id store.ID, old uint64) swap {
 }
 
 func (s sessions) Replace(ctx context.Context, one store.Session, old store.Generation) error {
-	if err := s.e.enter(ctx); err != nil {
+	if err := s.e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer s.e.leave()
+	defer s.e.door.Leave()
 	now := s.e.cfg.Now()
 	if err := one.Check(now); err != nil {
 		return err
 	}
-	if err := s.e.checkBucket(one.ID.Bucket()); err != nil {
+	if err := s.e.retired.Check(one.ID.Bucket().Unix()); err != nil {
 		return err
 	}
 	what := "session " + one.ID.String()
@@ -139,10 +139,10 @@ func sessionLine(id store.ID) string { return "s" + string(id[:]) }
 
 // Revoke loses against a rotation by another process, and begins anew.
 func (s sessions) Revoke(ctx context.Context, id store.ID) error {
-	if err := s.e.enter(ctx); err != nil {
+	if err := s.e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer s.e.leave()
+	defer s.e.door.Leave()
 	turn, err := s.e.lines.wait(ctx, sessionLine(id))
 	if err != nil {
 		return err

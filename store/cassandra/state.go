@@ -164,10 +164,10 @@ func (e *Engine) writable(ctx context.Context) error {
 
 // ReadOnly implements store.Movable.
 func (e *Engine) ReadOnly(ctx context.Context) (string, error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return "", err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	if err := e.readState(ctx); err != nil {
 		return "", err
 	}
@@ -185,7 +185,7 @@ func (e *Engine) SetReadOnly(ctx context.Context, reason string) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-e.closed:
+	case <-e.door.Closed():
 		return store.ErrClosed
 	case <-time.After(e.pace.stale + e.pace.settle):
 		return nil
@@ -193,10 +193,10 @@ func (e *Engine) SetReadOnly(ctx context.Context, reason string) error {
 }
 
 func (e *Engine) setState(ctx context.Context, reason string) error {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	q := e.session.Query(updateState, reason, e.stateName()).Consistency(e.read).SerialConsistency(e.serial)
 	applied, err := q.MapScanCASContext(ctx, map[string]any{})
 	if err != nil {

@@ -22,11 +22,11 @@ import (
 // Sessions that were revoked or rotated after the backup are as before in it:
 // revoke those from before it once it is restored.
 func (e *Engine) Backup(ctx context.Context, dir string) error {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return err
 	}
 	e.backups.Add(1) // not the door: a backup may take long
-	e.leave()
+	e.door.Leave()
 	defer e.backups.Done()
 	held, err := e.flights.hold(ctx, metaKey("backup")) // one at a time
 	if err != nil {

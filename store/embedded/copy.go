@@ -62,15 +62,15 @@ func parsePlace(p store.Place) ([]byte, error) {
 
 // page reads the next records that are not over.
 func (e *Engine) page(ctx context.Context, from []byte) (all []placed, err error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	now := e.cfg.Now()
 	for _, k := range moving() {
 		first := []byte{byte(k)}
 		if k != kindRegistry {
-			first = bucketKey(k, max(now.Unix(), e.retired.Load())+1)
+			first = bucketKey(k, max(now.Unix(), e.retired.At())+1)
 		}
 		if string(from) > string(first) {
 			first = from
@@ -127,7 +127,7 @@ func (e *Engine) Import(ctx context.Context, r store.Record) error {
 	if err := e.enterWrite(ctx); err != nil {
 		return err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	switch {
 	case r.Session != nil:
 		return e.importSession(ctx, *r.Session)
@@ -258,21 +258,18 @@ func (e *Engine) SetReadOnly(ctx context.Context, reason string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	e.door.Lock() // waits for the calls under way
-	defer e.door.Unlock()
-	switch {
-	case e.isClosed():
-		return store.ErrClosed
-	case !e.drained():
-		return e.room.errFull()
-	}
-	w := newWriter(1 + len(reason))
-	w.text(reason)
-	if err := e.set(&flight{free: func() {}}, metaKey("readonly"), w.b); err != nil {
-		return err
-	}
-	e.noteReadOnly(reason)
-	return nil
+	return e.door.Alone(func() error {
+		if !e.drained() {
+			return e.room.errFull()
+		}
+		w := newWriter(1 + len(reason))
+		w.text(reason)
+		if err := e.set(&flight{free: func() {}}, metaKey("readonly"), w.b); err != nil {
+			return err
+		}
+		e.noteReadOnly(reason)
+		return nil
+	})
 }
 
 func (e *Engine) noteReadOnly(reason string) {
@@ -296,10 +293,10 @@ func (e *Engine) loadReadOnly() error {
 
 // ReadOnly implements store.Movable.
 func (e *Engine) ReadOnly(ctx context.Context) (string, error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return "", err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	if reason := e.readOnly.Load(); reason != nil {
 		return *reason, nil
 	}

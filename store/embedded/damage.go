@@ -60,12 +60,21 @@ func (e *Engine) openDB() (err error) {
 			err = e.openError(fmt.Errorf("%w: %v", ErrCorrupt, what))
 		}
 	}()
-	if err := e.inspect(); err != nil {
+	isNew, err := e.inspect()
+	if err != nil {
 		return e.openError(err)
 	}
 	e.db, err = pebble.Open(e.cfg.Dir, e.options())
 	if err != nil {
 		return e.openError(err)
+	}
+	if !isNew {
+		return nil
+	}
+	// Pebble begins the first log in its oldest format, which does not tell damage
+	// from a torn end. The next one is in ours.
+	if err := e.db.Flush(); err != nil {
+		return errors.Join(e.openError(err), e.db.Close())
 	}
 	return nil
 }

@@ -17,15 +17,15 @@ import (
 	"github.com/longcase/longcase/store/storetest"
 )
 
-// soundStore builds a store of tables and a log and returns it with what was
-// acknowledged.
-func soundStore(t *testing.T) (*vfs.MemFS, []store.Session) {
+// soundStore builds a store of so many tables and a log and returns it with what
+// was acknowledged.
+func soundStore(t *testing.T, tables int) (*vfs.MemFS, []store.Session) {
 	t.Helper()
 	ctx, disk := context.Background(), vfs.NewMem()
 	var acked []store.Session
 	random := rand.NewChaCha8([32]byte{1})
 	reopen(t, Config{Dir: "store", FS: disk, Log: quiet()}, func(e *Engine) {
-		for tables := range 3 {
+		for i := range tables + 1 {
 			for range 50 {
 				one := newSession(time.Now(), time.Hour)
 				one.Data = make([]byte, 1000)
@@ -33,7 +33,7 @@ func soundStore(t *testing.T) (*vfs.MemFS, []store.Session) {
 				must(t, e.Sessions().Create(ctx, one))
 				acked = append(acked, one)
 			}
-			if tables < 2 {
+			if i < tables {
 				must(t, e.db.Flush())
 			}
 		}
@@ -62,7 +62,26 @@ func rewrite(t *testing.T, disk vfs.FS, name string, b []byte) {
 // file. Either the file is named, at Open or by the read that meets it, or
 // everything is there.
 func TestDamageIsNamedAndNothingIsLostSilently(t *testing.T) {
-	sound, acked := soundStore(t)
+	met := damaging(t, 2)
+	for _, kind := range []string{".sst", ".log", "MANIFEST", "OPTIONS"} {
+		if met[kind] == 0 {
+			t.Errorf("damage to a file of kind %s was never met: %v", kind, met)
+		}
+	}
+}
+
+// A new store has nothing but its log, which Pebble begins in its oldest format.
+func TestDamageToANewStoreIsNamed(t *testing.T) {
+	if met := damaging(t, 0); met[".log"] == 0 {
+		t.Errorf("damage to the log was never met: %v", met)
+	}
+}
+
+// damaging damages a store of so many tables, and returns how often that was met by
+// kinds of files.
+func damaging(t *testing.T, tables int) map[string]int {
+	t.Helper()
+	sound, acked := soundStore(t, tables)
 	files, err := sound.List("store")
 	must(t, err)
 	rng := rand.New(rand.NewPCG(2, 2))
@@ -83,11 +102,7 @@ func TestDamageIsNamedAndNothingIsLostSilently(t *testing.T) {
 			}
 		}
 	}
-	for _, kind := range []string{".sst", ".log", "MANIFEST", "OPTIONS"} {
-		if met[kind] == 0 {
-			t.Errorf("damage to a file of kind %s was never met: %v", kind, met)
-		}
-	}
+	return met
 }
 
 // meet opens and reads a store with damage in the file name, and reports whether
@@ -122,7 +137,7 @@ func meet(t *testing.T, disk vfs.FS, name string, acked []store.Session) (met bo
 
 // TestAFileThatIsGoneIsNamed: every file but those that Pebble can do without.
 func TestAFileThatIsGoneIsNamed(t *testing.T) {
-	sound, acked := soundStore(t)
+	sound, acked := soundStore(t, 2)
 	files, err := sound.List("store")
 	must(t, err)
 	for _, name := range files {
@@ -154,7 +169,7 @@ func TestANewerPebbleIsNamed(t *testing.T) {
 
 // TestATornListIsNotDamage: a power cut leaves any beginning of the last entry.
 func TestATornListIsNotDamage(t *testing.T) {
-	sound, _ := soundStore(t)
+	sound, _ := soundStore(t, 2)
 	about, err := pebble.Peek("store", sound)
 	must(t, err)
 	whole, err := readFile(sound, about.ManifestFilename)

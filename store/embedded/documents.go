@@ -11,10 +11,10 @@ import (
 type documents struct{ e *Engine }
 
 func (d documents) Get(ctx context.Context, k store.DocumentKind, id store.ID) (store.Document, error) {
-	if err := d.e.enter(ctx); err != nil {
+	if err := d.e.door.Enter(ctx); err != nil {
 		return store.Document{}, err
 	}
-	defer d.e.leave()
+	defer d.e.door.Leave()
 	now := d.e.cfg.Now()
 	key := documentKey(k, id)
 	value, err := d.e.read(ctx, key)
@@ -22,7 +22,7 @@ func (d documents) Get(ctx context.Context, k store.DocumentKind, id store.ID) (
 		return store.Document{}, err
 	}
 	missing := fmt.Errorf("%s %s: %w", k, id, store.ErrNotFound)
-	if value == nil || d.e.gone(id) {
+	if value == nil || d.e.retired.Gone(id.Bucket().Unix()) {
 		return store.Document{}, missing
 	}
 	doc, err := decodeDocument(key, value)
@@ -71,7 +71,7 @@ func (d documents) change(ctx context.Context, doc store.Document, decide func(v
 	if err := d.e.enterWrite(ctx); err != nil {
 		return err
 	}
-	defer d.e.leave()
+	defer d.e.door.Leave()
 	key := documentKey(doc.Kind, doc.ID)
 	held, err := d.e.flights.hold(ctx, key)
 	if err != nil {
@@ -82,7 +82,7 @@ func (d documents) change(ctx context.Context, doc store.Document, decide func(v
 	if err := doc.Check(now); err != nil {
 		return err
 	}
-	if err := d.e.checkBucket(doc.ID); err != nil {
+	if err := d.e.retired.Check(doc.ID.Bucket().Unix()); err != nil {
 		return err
 	}
 	value, err := d.e.get(key)

@@ -69,6 +69,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/longcase/longcase/store"
+	"github.com/longcase/longcase/store/internal/node"
 )
 
 const defaultMaxMarks = 4_000_000
@@ -99,11 +100,9 @@ type Engine struct {
 	marks    markCount
 	watchers store.Watchers
 
-	retired  atomic.Int64           // the watermark, Unix seconds
+	retired  node.Watermark
 	readOnly atomic.Pointer[string] // why; nil: the store takes writes
-
-	door   sync.RWMutex  // calls under way hold it for reading
-	closed chan struct{} // closed by Close
+	door     *node.Door
 }
 
 // Open opens the directory, or makes it. Another process that has it open is
@@ -122,7 +121,7 @@ func open(cfg Config, durably *pebble.WriteOptions) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, lock: lock, durably: durably, closed: make(chan struct{})}
+	e := &Engine{cfg: cfg, lock: lock, durably: durably, door: node.NewDoor()}
 	e.flights.init()
 	e.feed.epoch = rand.Text()
 	e.feed.pending = map[uint64]struct{}{}
@@ -198,10 +197,10 @@ func (e *Engine) Registry() store.Registry { return registry{e} }
 
 // Clock implements store.Engine: this host's clock is the store's.
 func (e *Engine) Clock(ctx context.Context) (time.Time, error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return time.Time{}, err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	return e.cfg.Now(), nil
 }
 
@@ -209,10 +208,10 @@ func (e *Engine) Clock(ctx context.Context) (time.Time, error) {
 // store.ErrUnavailable while the disk is full or nearly so, ErrCorrupt once a
 // file was found damaged.
 func (e *Engine) Ready(ctx context.Context) error {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	if err := e.broken.found(); err != nil {
 		return err
 	}
@@ -226,55 +225,16 @@ func (e *Engine) Ready(ctx context.Context) error {
 // it leaves the store as a crash would, and the directory locked until the
 // process ends: nothing that was acknowledged is lost.
 func (e *Engine) Close() error {
-	e.door.Lock()
-	defer e.door.Unlock()
-	if e.isClosed() {
-		return nil
-	}
-	close(e.closed)
+	return e.door.Close(e.shut)
+}
+
+func (e *Engine) shut() error {
 	if !e.unlessFull(&e.backups) || !e.drained() {
 		return fmt.Errorf("embedded: close %s: %w", e.cfg.Dir, e.room.errFull())
 	}
 	// An entry of a log vouches for those before it; this one for the last.
 	last := e.db.LogData([]byte("closed"), e.durably)
 	return errors.Join(last, e.db.Close(), e.lock.Close())
-}
-
-func (e *Engine) isClosed() bool {
-	select {
-	case <-e.closed:
-		return true
-	default:
-		return false
-	}
-}
-
-// enter begins a call; the caller leaves if it is nil.
-func (e *Engine) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	e.door.RLock()
-	if e.isClosed() {
-		e.door.RUnlock()
-		return store.ErrClosed
-	}
-	return nil
-}
-
-func (e *Engine) leave() { e.door.RUnlock() }
-
-// gone reports whether the bucket of id has been retired.
-func (e *Engine) gone(id store.ID) bool { return id.Bucket().Unix() <= e.retired.Load() }
-
-// checkBucket refuses a write into a bucket that has been retired, whatever the
-// clock says now.
-func (e *Engine) checkBucket(id store.ID) error {
-	if !e.gone(id) {
-		return nil
-	}
-	return fmt.Errorf("the bucket that ended at %s was retired (was the clock set back?): %w",
-		id.Bucket().Format(time.RFC3339), store.ErrEnded)
 }
 
 // get returns a copy of the value of key, nil if there is none. The value may

@@ -18,27 +18,28 @@ import (
 // inspect looks at what Pebble takes on trust when it opens a directory. It
 // stops reading at the first damaged entry of the list of files (MANIFEST), as
 // if the power had gone there, and drops the tables that later entries name; and
-// at the first damaged entry in the last 32 KiB of the last log.
-func (e *Engine) inspect() error {
+// at the first damaged entry in the last 32 KiB of the last log. isNew says that
+// there is no store yet.
+func (e *Engine) inspect() (isNew bool, err error) {
 	disk, dir := e.room.disk, e.cfg.Dir
 	about, err := pebble.Peek(dir, disk)
 	if err != nil {
 		if format := unknownFormat(err); format != "" {
-			return fmt.Errorf("its files have Pebble's format %s, this program knows %d: start the version that wrote them: %w", format, pebble.FormatNewest, store.ErrSchema)
+			return false, fmt.Errorf("its files have Pebble's format %s, this program knows %d: start the version that wrote them: %w", format, pebble.FormatNewest, store.ErrSchema)
 		}
-		return err
+		return false, err
 	}
 	if !about.Exists {
-		return nil
+		return true, nil
 	}
 	files, err := readFile(disk, about.ManifestFilename)
 	if err != nil {
-		return damaged(about.ManifestFilename, err)
+		return false, damaged(about.ManifestFilename, err)
 	}
 	if at := damagedList(files); at >= 0 {
-		return damaged(about.ManifestFilename, fmt.Errorf("the entry at byte %d of %d is not what was written", at, len(files)))
+		return false, damaged(about.ManifestFilename, fmt.Errorf("the entry at byte %d of %d is not what was written", at, len(files)))
 	}
-	return errors.Join(e.inspectLog(), e.inspectOptions(about.OptionsFilename))
+	return false, errors.Join(e.inspectLog(), e.inspectOptions(about.OptionsFilename))
 }
 
 // inspectLog reads the last log; Pebble is strict with those before it.

@@ -17,7 +17,7 @@ func (m marks) First(ctx context.Context, mark store.Mark) (bool, error) {
 	if err := m.e.enterWrite(ctx); err != nil {
 		return false, err
 	}
-	defer m.e.leave()
+	defer m.e.door.Leave()
 	return m.first(ctx, mark.ID(), mark.Check)
 }
 
@@ -33,7 +33,7 @@ func (m marks) first(ctx context.Context, id store.ID, check func(now time.Time)
 	if err := check(now); err != nil {
 		return false, err
 	}
-	if err := m.e.checkBucket(id); err != nil {
+	if err := m.e.retired.Check(id.Bucket().Unix()); err != nil {
 		return false, err
 	}
 	value, err := m.e.get(key)
@@ -89,7 +89,7 @@ func (c *markCount) drop(before int64) {
 
 // countMarks counts what the disk holds.
 func (e *Engine) countMarks() error {
-	first := bucketKey(kindMark, e.retired.Load()+1)
+	first := bucketKey(kindMark, e.retired.At()+1)
 	return e.scan(context.Background(), first, bucketEnd(kindMark), func(it *pebble.Iterator) (bool, error) {
 		e.marks.buckets[bucketOf(it.Key())]++
 		e.marks.total++

@@ -12,10 +12,10 @@ import (
 type registry struct{ e *Engine }
 
 func (r registry) Get(ctx context.Context, key string) (store.Entry, error) {
-	if err := r.e.enter(ctx); err != nil {
+	if err := r.e.door.Enter(ctx); err != nil {
 		return store.Entry{}, err
 	}
-	defer r.e.leave()
+	defer r.e.door.Leave()
 	value, err := r.e.read(ctx, registryKey(key))
 	if err != nil {
 		return store.Entry{}, err
@@ -39,7 +39,7 @@ func (r registry) Put(ctx context.Context, key string, value []byte, old uint64)
 	if err := r.e.enterWrite(ctx); err != nil {
 		return err
 	}
-	defer r.e.leave()
+	defer r.e.door.Leave()
 	return r.change(ctx, next, func(found store.Entry) (bool, error) {
 		if found.Version != old {
 			return false, fmt.Errorf("entry %q is at version %d, not %d: %w", key, found.Version, old, store.ErrConflict)
@@ -73,10 +73,10 @@ func (r registry) change(ctx context.Context, next store.Entry, decide func(foun
 }
 
 func (r registry) List(ctx context.Context, prefix string) (all []store.Entry, err error) {
-	if err := r.e.enter(ctx); err != nil {
+	if err := r.e.door.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer r.e.leave()
+	defer r.e.door.Leave()
 	first := registryKey(prefix)
 	err = r.e.scan(ctx, first, after(first), func(it *pebble.Iterator) (bool, error) {
 		one, err := decodeEntry(it.Key(), append([]byte{}, it.Value()...))
@@ -92,5 +92,5 @@ func (r registry) List(ctx context.Context, prefix string) (all []store.Entry, e
 }
 
 func (r registry) Watch(ctx context.Context, prefix string, changed func(store.Entry)) error {
-	return r.e.watchers.Watch(ctx, r.e.closed, r, prefix, changed)
+	return r.e.watchers.Watch(ctx, r.e.door.Closed(), r, prefix, changed)
 }

@@ -16,10 +16,10 @@ import (
 // the ranges cover. What is still in the newest level, a few memtables, goes
 // when that level is next compacted.
 func (e *Engine) Retire(ctx context.Context, before time.Time) (int, error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return 0, err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	held, err := e.flights.hold(ctx, metaKey("retired")) // one Retire at a time
 	if err != nil {
 		return 0, err
@@ -28,8 +28,8 @@ func (e *Engine) Retire(ctx context.Context, before time.Time) (int, error) {
 	if now := e.cfg.Now(); before.After(now) {
 		before = now
 	}
-	mark := max(before.Unix(), e.retired.Load())
-	e.retired.Store(mark)
+	mark := max(before.Unix(), e.retired.At())
+	e.retired.Raise(mark)
 	dropped, err := e.drop(ctx, held, mark)
 	if err != nil {
 		return 0, fmt.Errorf("embedded: retire what ended before %s: %w", time.Unix(mark, 0).UTC().Format(time.RFC3339), err)
@@ -121,7 +121,7 @@ func (e *Engine) loadRetired() error {
 		return err
 	}
 	r := newReader(value)
-	e.retired.Store(int64(r.number()))
+	e.retired.Raise(int64(r.number()))
 	return r.end(key)
 }
 

@@ -71,7 +71,7 @@ func (r revocations) Add(ctx context.Context, one store.Revocation) error {
 	if err := r.e.enterWrite(ctx); err != nil {
 		return err
 	}
-	defer r.e.leave()
+	defer r.e.door.Leave()
 	return r.add(one, r.e.cfg.Now())
 }
 
@@ -80,7 +80,7 @@ func (r revocations) add(one store.Revocation, now time.Time) error {
 		return err
 	}
 	bucket := one.Bucket(now).Unix()
-	if bucket <= r.e.retired.Load() {
+	if r.e.retired.Gone(bucket) {
 		return fmt.Errorf("revocation of %s %s: the bucket was retired (was the clock set back?): %w", one.Kind, one.Value, store.ErrEnded)
 	}
 	n := r.e.feed.begin()
@@ -90,10 +90,10 @@ func (r revocations) add(one store.Revocation, now time.Time) error {
 }
 
 func (r revocations) Since(ctx context.Context, c store.Cursor) ([]store.Revocation, store.Cursor, error) {
-	if err := r.e.enter(ctx); err != nil {
+	if err := r.e.door.Enter(ctx); err != nil {
 		return nil, "", err
 	}
-	defer r.e.leave()
+	defer r.e.door.Leave()
 	next := r.e.feed.settled() // before reading: what is read may be more
 	added, err := r.since(ctx, r.e.feed.number(c))
 	if err != nil {
@@ -105,7 +105,7 @@ func (r revocations) Since(ctx context.Context, c store.Cursor) ([]store.Revocat
 // since reads the buckets that are not retired, in each what was added after
 // seen.
 func (r revocations) since(ctx context.Context, seen uint64) (added []store.Revocation, err error) {
-	first := r.e.retired.Load() + 1
+	first := r.e.retired.At() + 1
 	err = r.e.scan(ctx, revocationKey(first, seen+1), bucketEnd(kindRevocation), func(it *pebble.Iterator) (bool, error) {
 		for it.Valid() && sequenceOf(it.Key()) <= seen {
 			it.SeekGE(revocationKey(bucketOf(it.Key()), seen+1))
@@ -125,7 +125,7 @@ func (r revocations) since(ctx context.Context, seen uint64) (added []store.Revo
 // loadSequence goes on behind the highest number of any bucket, so that no key
 // is written twice.
 func (e *Engine) loadSequence() error {
-	end := e.retired.Load() + 1
+	end := e.retired.At() + 1
 	return e.scan(context.Background(), bucketKey(kindRevocation, end), bucketEnd(kindRevocation), func(it *pebble.Iterator) (bool, error) {
 		next := bucketKey(kindRevocation, bucketOf(it.Key())+1)
 		if it.SeekLT(next) {

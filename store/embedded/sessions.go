@@ -13,10 +13,10 @@ import (
 type sessions struct{ e *Engine }
 
 func (s sessions) Load(ctx context.Context, id store.ID) (store.Session, error) {
-	if err := s.e.enter(ctx); err != nil {
+	if err := s.e.door.Enter(ctx); err != nil {
 		return store.Session{}, err
 	}
-	defer s.e.leave()
+	defer s.e.door.Leave()
 	now := s.e.cfg.Now()
 	value, err := s.e.read(ctx, idKey(kindSession, id))
 	if err != nil {
@@ -27,7 +27,7 @@ func (s sessions) Load(ctx context.Context, id store.ID) (store.Session, error) 
 
 // live decodes value, nil for none, and judges the end.
 func (s sessions) live(id store.ID, value []byte, now time.Time) (store.Session, error) {
-	if value == nil || s.e.gone(id) {
+	if value == nil || s.e.retired.Gone(id.Bucket().Unix()) {
 		return store.Session{}, fmt.Errorf("session %s: %w", id, store.ErrNotFound)
 	}
 	found, err := decodeSession(idKey(kindSession, id), value)
@@ -76,7 +76,7 @@ func (s sessions) change(ctx context.Context, one store.Session, decide func(val
 	if err := s.e.enterWrite(ctx); err != nil {
 		return err
 	}
-	defer s.e.leave()
+	defer s.e.door.Leave()
 	key := idKey(kindSession, one.ID)
 	held, err := s.e.flights.hold(ctx, key)
 	if err != nil {
@@ -87,7 +87,7 @@ func (s sessions) change(ctx context.Context, one store.Session, decide func(val
 	if err := one.Check(now); err != nil {
 		return err
 	}
-	if err := s.e.checkBucket(one.ID); err != nil {
+	if err := s.e.retired.Check(one.ID.Bucket().Unix()); err != nil {
 		return err
 	}
 	value, err := s.e.get(key)
@@ -105,7 +105,7 @@ func (s sessions) Revoke(ctx context.Context, id store.ID) error {
 	if err := s.e.enterWrite(ctx); err != nil {
 		return err
 	}
-	defer s.e.leave()
+	defer s.e.door.Leave()
 	key := idKey(kindSession, id)
 	held, err := s.e.flights.hold(ctx, key)
 	if err != nil {
@@ -125,12 +125,12 @@ func (s sessions) Revoke(ctx context.Context, id store.ID) error {
 }
 
 func (s sessions) List(ctx context.Context, after store.ID, limit int) (all []store.Session, err error) {
-	if err := s.e.enter(ctx); err != nil {
+	if err := s.e.door.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer s.e.leave()
+	defer s.e.door.Leave()
 	now := s.e.cfg.Now()
-	if live := bucketID(max(now.Unix(), s.e.retired.Load()) + 1); string(live[:]) > string(after[:]) {
+	if live := bucketID(max(now.Unix(), s.e.retired.At()) + 1); string(live[:]) > string(after[:]) {
 		after = live
 	}
 	first := append(idKey(kindSession, after), 0)

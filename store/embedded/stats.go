@@ -39,10 +39,10 @@ func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 			}
 		}
 	}
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return Stats{}, err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	s.Disk = int64(e.db.Metrics().DiskSpaceUsage())
 	return s, nil
 }
@@ -50,13 +50,13 @@ func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 // count adds the next page of rows and returns where the one behind it begins,
 // nil at the end.
 func (e *Engine) count(ctx context.Context, k kind, from []byte, rows *Rows) (next []byte, err error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	now, n := e.cfg.Now(), 0
-	if k != kindRegistry && string(bucketKey(k, e.retired.Load()+1)) > string(from) {
-		from = bucketKey(k, e.retired.Load()+1)
+	if k != kindRegistry && string(bucketKey(k, e.retired.At()+1)) > string(from) {
+		from = bucketKey(k, e.retired.At()+1)
 	}
 	err = e.scan(ctx, from, bucketEnd(k), func(it *pebble.Iterator) (bool, error) {
 		if n++; n > statsPage {

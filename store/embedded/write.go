@@ -10,7 +10,7 @@ import (
 
 // enterWrite is enter for a call that changes something.
 func (e *Engine) enterWrite(ctx context.Context) error {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return err
 	}
 	err := e.room.check()
@@ -18,7 +18,7 @@ func (e *Engine) enterWrite(ctx context.Context) error {
 		err = fmt.Errorf("%s: %w", *reason, store.ErrReadOnly)
 	}
 	if err != nil {
-		e.leave()
+		e.door.Leave()
 	}
 	return err
 }

@@ -167,11 +167,11 @@ func (e *Engine) exportTable(ctx context.Context, x export, p place, visit func(
 }
 
 func (e *Engine) page(ctx context.Context, x export, p place) (records []store.Record, places []place, err error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return nil, nil, err
 	}
-	defer e.leave()
-	live := max(e.cfg.Now().Unix(), e.retired.Load())
+	defer e.door.Leave()
+	live := max(e.cfg.Now().Unix(), e.retired.At())
 	begin := func() { records, places = nil, nil }
 	err = e.query(ctx, parent(x.sql), x.args(p, live), begin, func(rows pgx.Rows) error {
 		r, behind, err := x.scan(rows)
@@ -183,10 +183,10 @@ func (e *Engine) page(ctx context.Context, x export, p place) (records []store.R
 
 // Import implements store.Movable.
 func (e *Engine) Import(ctx context.Context, r store.Record) error {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	now := e.cfg.Now()
 	switch {
 	case r.Session != nil:

@@ -51,10 +51,10 @@ func (d documents) find(ctx context.Context, k store.DocumentKind, id store.ID) 
 }
 
 func (d documents) Get(ctx context.Context, k store.DocumentKind, id store.ID) (store.Document, error) {
-	if err := d.e.enter(ctx); err != nil {
+	if err := d.e.door.Enter(ctx); err != nil {
 		return store.Document{}, err
 	}
-	defer d.e.leave()
+	defer d.e.door.Leave()
 	now := d.e.cfg.Now()
 	doc, found, err := d.find(ctx, k, id)
 	switch {
@@ -67,10 +67,10 @@ func (d documents) Get(ctx context.Context, k store.DocumentKind, id store.ID) (
 }
 
 func (d documents) Put(ctx context.Context, doc store.Document) error {
-	if err := d.e.enter(ctx); err != nil {
+	if err := d.e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer d.e.leave()
+	defer d.e.door.Leave()
 	if err := doc.Check(d.e.cfg.Now()); err != nil {
 		return err
 	}
@@ -93,16 +93,16 @@ func (d documents) insert(ctx context.Context, doc store.Document) (made bool, e
 }
 
 func (d documents) Replace(ctx context.Context, doc store.Document, old uint64) error {
-	if err := d.e.enter(ctx); err != nil {
+	if err := d.e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer d.e.leave()
+	defer d.e.door.Leave()
 	now := d.e.cfg.Now()
 	if err := doc.Check(now); err != nil {
 		return err
 	}
 	bucket, name := parts(doc.ID)
-	if err := d.e.checkBucket(bucket); err != nil {
+	if err := d.e.retired.Check(bucket); err != nil {
 		return err
 	}
 	n, err := d.e.update(ctx, kindDocument, bucket, replaceDocument, bucket, name, []byte(doc.Kind), stored(doc.Data), int64(old), now.Unix())

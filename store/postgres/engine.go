@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/longcase/longcase/store"
+	"github.com/longcase/longcase/store/internal/node"
 )
 
 // defaultLongest is how far ahead partitions are made unless it is said.
@@ -35,11 +35,10 @@ type Engine struct {
 
 	shape   shape         // the partitions there are, as far as this node knows
 	making  chan struct{} // holds one while this node makes partitions
-	retired atomic.Int64  // the watermark, Unix seconds
-	full    atomic.Bool   // the server had no room for a write, see Ready
+	retired node.Watermark
+	full    atomic.Bool // the server had no room for a write, see Ready
 
-	door   sync.RWMutex  // calls under way hold it for reading
-	closed chan struct{} // closed by Close
+	door *node.Door
 }
 
 var _ store.Movable = (*Engine)(nil)
@@ -56,7 +55,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, pool: pool, schema: schema, patience: patienceOf(pool), making: make(chan struct{}, 1), closed: make(chan struct{})}
+	e := &Engine{cfg: cfg, pool: pool, schema: schema, patience: patienceOf(pool), making: make(chan struct{}, 1), door: node.NewDoor()}
 	if err := e.begin(ctx); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("postgres: open %s: %w", where(pool), repeatable(ctx, err))
@@ -134,77 +133,24 @@ func (e *Engine) Registry() store.Registry { return registry{e} }
 // Clock implements store.Engine: the server's time. It also learns what other
 // nodes have retired.
 func (e *Engine) Clock(ctx context.Context) (now time.Time, err error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return now, err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	var retired int64
 	if _, err := e.queryRow(ctx, plain(`SELECT clock_timestamp(), retired FROM meta`), nil, &now, &retired); err != nil {
 		return now, fmt.Errorf("the store's clock: %w", err)
 	}
-	e.raise(retired)
+	e.retired.Raise(retired)
 	return now.UTC(), nil
 }
 
 // Close implements store.Engine. Closing twice is once.
 func (e *Engine) Close() error {
-	e.door.Lock()
-	defer e.door.Unlock()
-	if !e.isClosed() {
-		close(e.closed)
+	return e.door.Close(func() error {
 		e.pool.Close()
-	}
-	return nil
-}
-
-func (e *Engine) isClosed() bool {
-	select {
-	case <-e.closed:
-		return true
-	default:
-		return false
-	}
-}
-
-// enter begins a call; the caller leaves if it is nil.
-func (e *Engine) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	e.door.RLock()
-	if e.isClosed() {
-		e.door.RUnlock()
-		return store.ErrClosed
-	}
-	return nil
-}
-
-func (e *Engine) leave() { e.door.RUnlock() }
-
-// raise lifts the watermark as this node knows it.
-func (e *Engine) raise(to int64) {
-	for {
-		was := e.retired.Load()
-		if to <= was || e.retired.CompareAndSwap(was, to) {
-			return
-		}
-	}
-}
-
-// gone reports whether the bucket was retired.
-func (e *Engine) gone(bucket int64) bool { return bucket <= e.retired.Load() }
-
-// checkBucket refuses a write into a bucket that was retired, whatever the clock
-// says now.
-func (e *Engine) checkBucket(bucket int64) error {
-	if e.gone(bucket) {
-		return errRetired(bucket)
-	}
-	return nil
-}
-
-func errRetired(bucket int64) error {
-	return fmt.Errorf("the bucket that ended at %s was retired (was the clock set back?): %w", stamp(bucket), store.ErrEnded)
+		return nil
+	})
 }
 
 // stamp writes Unix seconds for people.

@@ -59,7 +59,7 @@ func (e *Engine) makeAhead(ctx context.Context) error {
 	want := func(all [kinds]partitions) (add [kinds]partitions, n int) {
 		for k := range kinds {
 			longest := k.longest(e.cfg)
-			add[k] = all[k].missing(k, max(now.Unix(), e.retired.Load()), until(longest, now), width(longest))
+			add[k] = all[k].missing(k, max(now.Unix(), e.retired.At()), until(longest, now), width(longest))
 			n += len(add[k])
 		}
 		return add, n
@@ -126,7 +126,7 @@ func (e *Engine) makeFor(ctx context.Context, k kind, bucket int64) (partition, 
 		if err := tx.QueryRow(ctx, `SELECT retired FROM meta`).Scan(&retired); err != nil {
 			return err
 		}
-		e.raise(retired)
+		e.retired.Raise(retired)
 		if made = false; bucket <= retired {
 			return nil
 		}
@@ -152,7 +152,7 @@ func (e *Engine) madeFor(k kind, bucket int64, made bool, err error) (partition,
 	if err != nil {
 		return partition{}, fmt.Errorf("make the partition of %s for %s: %w", k.table(), stamp(bucket), err)
 	}
-	if err := e.checkBucket(bucket); err != nil {
+	if err := e.retired.Check(bucket); err != nil {
 		return partition{}, err
 	}
 	p, ok := e.shape.find(k, bucket)
@@ -170,7 +170,7 @@ func (e *Engine) madeFor(k kind, bucket int64, made bool, err error) (partition,
 // partition that another node dropped meanwhile is missed once.
 func (e *Engine) insert(ctx context.Context, k kind, bucket int64, sql string, args ...any) (int64, error) {
 	for n := 1; ; n++ {
-		if err := e.checkBucket(bucket); err != nil {
+		if err := e.retired.Check(bucket); err != nil {
 			return 0, err
 		}
 		p, err := e.partitionFor(ctx, k, bucket)
@@ -199,7 +199,7 @@ func (e *Engine) update(ctx context.Context, k kind, bucket int64, sql string, a
 
 // find reads one record.
 func (e *Engine) find(ctx context.Context, k kind, bucket int64, sql string, args []any, into ...any) (found bool, err error) {
-	if e.gone(bucket) {
+	if e.retired.Gone(bucket) {
 		return false, nil
 	}
 	if p, ok := e.shape.find(k, bucket); ok {

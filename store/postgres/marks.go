@@ -16,10 +16,10 @@ const insertMark = `INSERT INTO TABLE_ (bucket, id) VALUES ($1, $2) ON CONFLICT 
 // is full it returns store.ErrFull. An outcome that is unknown may have marked:
 // whoever asked must refuse.
 func (m marks) First(ctx context.Context, mark store.Mark) (bool, error) {
-	if err := m.e.enter(ctx); err != nil {
+	if err := m.e.door.Enter(ctx); err != nil {
 		return false, err
 	}
-	defer m.e.leave()
+	defer m.e.door.Leave()
 	if err := mark.Check(m.e.cfg.Now()); err != nil {
 		return false, err
 	}

@@ -198,6 +198,6 @@ func (e *Engine) loadShape(ctx context.Context) error {
 	if _, err := e.queryRow(ctx, parent(`SELECT retired FROM meta`), nil, &retired); err != nil {
 		return err
 	}
-	e.raise(retired)
+	e.retired.Raise(retired)
 	return e.try(ctx, false, e.readShape)
 }

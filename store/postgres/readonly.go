@@ -24,10 +24,10 @@ func isReadOnly(err error) bool { return errors.Is(err, store.ErrReadOnly) }
 // under way, and those behind it find the trigger; while there is none, it costs
 // nothing.
 func (e *Engine) SetReadOnly(ctx context.Context, reason string) error {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	err := e.reshape(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `UPDATE meta SET read_only = nullif($1, '')`, reason); err != nil {
 			return err
@@ -61,10 +61,10 @@ func setTrigger(ctx context.Context, tx pgx.Tx, table string, want bool) error {
 
 // ReadOnly implements store.Movable.
 func (e *Engine) ReadOnly(ctx context.Context) (string, error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return "", err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	return e.readOnly(ctx)
 }
 

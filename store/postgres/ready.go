@@ -16,10 +16,10 @@ const probe = `CREATE TABLE room_probe AS SELECT n FROM generate_series(1, 10000
 // a write for which the server had no room until it has some. Only then it asks
 // the server.
 func (e *Engine) Ready(ctx context.Context) error {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	if !e.full.Load() {
 		return nil
 	}

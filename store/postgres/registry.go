@@ -27,10 +27,10 @@ WHERE key >= $1 AND ($2::bytea IS NULL OR key < $2) AND value IS NOT NULL ORDER 
 )
 
 func (r registry) Get(ctx context.Context, key string) (store.Entry, error) {
-	if err := r.e.enter(ctx); err != nil {
+	if err := r.e.door.Enter(ctx); err != nil {
 		return store.Entry{}, err
 	}
-	defer r.e.leave()
+	defer r.e.door.Leave()
 	return r.get(ctx, key)
 }
 
@@ -49,10 +49,10 @@ func (r registry) Put(ctx context.Context, key string, value []byte, old uint64)
 	if err := next.Check(); err != nil {
 		return err
 	}
-	if err := r.e.enter(ctx); err != nil {
+	if err := r.e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer r.e.leave()
+	defer r.e.door.Leave()
 	changed, err := r.write(ctx, next)
 	if err == nil && !changed {
 		err = r.e.refuseReadOnly(ctx)
@@ -78,10 +78,10 @@ func (r registry) write(ctx context.Context, next store.Entry) (changed bool, er
 }
 
 func (r registry) List(ctx context.Context, prefix string) (all []store.Entry, err error) {
-	if err := r.e.enter(ctx); err != nil {
+	if err := r.e.door.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer r.e.leave()
+	defer r.e.door.Leave()
 	begin := func() { all = nil }
 	err = r.e.query(ctx, plain(listEntries), []any{[]byte(prefix), behind(prefix)}, begin, func(rows pgx.Rows) error {
 		one, err := scanEntry(rows)
@@ -113,5 +113,5 @@ func behind(prefix string) []byte {
 
 // Watch implements store.Registry: it looks once a second.
 func (r registry) Watch(ctx context.Context, prefix string, changed func(store.Entry)) error {
-	return store.Poll(ctx, r.e.closed, lookEach, r, prefix, changed)
+	return store.Poll(ctx, r.e.door.Closed(), lookEach, r, prefix, changed)
 }

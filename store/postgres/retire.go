@@ -19,10 +19,10 @@ const dropPatience = 200 * time.Millisecond
 // partitions all of whose buckets are below, and makes partitions ahead. A
 // partition that somebody holds locked is left to a later Retire.
 func (e *Engine) Retire(ctx context.Context, before time.Time) (retired int, err error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return 0, err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	if now := e.cfg.Now(); before.After(now) {
 		before = now
 	}
@@ -43,7 +43,7 @@ func (e *Engine) retire(ctx context.Context, mark int64) (retired int, err error
 			return 0, err
 		}
 	}
-	return retired, e.dropEnded(ctx, e.retired.Load())
+	return retired, e.dropEnded(ctx, e.retired.At())
 }
 
 // publish makes the watermark durable, and returns and learns what it was. Who
@@ -63,7 +63,7 @@ func (e *Engine) publish(ctx context.Context, mark int64) (was int64, err error)
 		return err
 	})
 	if err == nil {
-		e.raise(max(was, mark))
+		e.retired.Raise(max(was, mark))
 	}
 	return was, err
 }

@@ -43,10 +43,10 @@ WHERE bucket > $1 AND xid >= $2::text::xid8 AND NOT pg_visible_in_snapshot(xid, 
 )
 
 func (r revocations) Add(ctx context.Context, one store.Revocation) error {
-	if err := r.e.enter(ctx); err != nil {
+	if err := r.e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer r.e.leave()
+	defer r.e.door.Leave()
 	now := r.e.cfg.Now()
 	if err := one.Check(now); err != nil {
 		return err
@@ -97,10 +97,10 @@ func nanos(t time.Time) *int64 {
 }
 
 func (r revocations) Since(ctx context.Context, c store.Cursor) (added []store.Revocation, next store.Cursor, err error) {
-	if err := r.e.enter(ctx); err != nil {
+	if err := r.e.door.Enter(ctx); err != nil {
 		return nil, "", err
 	}
-	defer r.e.leave()
+	defer r.e.door.Leave()
 	err = r.e.try(ctx, false, func(own context.Context, conn *pgxpool.Conn) error {
 		added, next, err = r.since(own, conn, c)
 		return err
@@ -125,10 +125,10 @@ func (r revocations) since(ctx context.Context, conn *pgxpool.Conn, c store.Curs
 	if !ok {
 		return nil, "", fmt.Errorf("the server's snapshot is %q", text)
 	}
-	r.e.raise(retired)
+	r.e.retired.Raise(retired)
 	was := seen(c, identity, now)
 	least := strconv.FormatUint(was.least(), 10)
-	err = queryOn(ctx, conn, parent(selectRevocations), []any{r.e.retired.Load(), least, was.String()}, func(rows pgx.Rows) error {
+	err = queryOn(ctx, conn, parent(selectRevocations), []any{r.e.retired.At(), least, was.String()}, func(rows pgx.Rows) error {
 		one, err := scanRevocation(rows)
 		added = append(added, one)
 		return err

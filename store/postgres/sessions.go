@@ -59,10 +59,10 @@ func (s sessions) find(ctx context.Context, id store.ID) (one store.Session, fou
 }
 
 func (s sessions) Load(ctx context.Context, id store.ID) (store.Session, error) {
-	if err := s.e.enter(ctx); err != nil {
+	if err := s.e.door.Enter(ctx); err != nil {
 		return store.Session{}, err
 	}
-	defer s.e.leave()
+	defer s.e.door.Leave()
 	now := s.e.cfg.Now()
 	one, found, err := s.find(ctx, id)
 	switch {
@@ -77,10 +77,10 @@ func (s sessions) Load(ctx context.Context, id store.ID) (store.Session, error) 
 }
 
 func (s sessions) Create(ctx context.Context, one store.Session) error {
-	if err := s.e.enter(ctx); err != nil {
+	if err := s.e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer s.e.leave()
+	defer s.e.door.Leave()
 	if err := one.Check(s.e.cfg.Now()); err != nil {
 		return err
 	}
@@ -104,16 +104,16 @@ func (s sessions) insert(ctx context.Context, one store.Session) (made bool, err
 }
 
 func (s sessions) Replace(ctx context.Context, one store.Session, old store.Generation) error {
-	if err := s.e.enter(ctx); err != nil {
+	if err := s.e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer s.e.leave()
+	defer s.e.door.Leave()
 	now := s.e.cfg.Now()
 	if err := one.Check(now); err != nil {
 		return err
 	}
 	bucket, name := parts(one.ID)
-	if err := s.e.checkBucket(bucket); err != nil {
+	if err := s.e.retired.Check(bucket); err != nil {
 		return err
 	}
 	var n int64
@@ -147,14 +147,14 @@ func (s sessions) whyNot(ctx context.Context, id store.ID, old store.Generation,
 }
 
 func (s sessions) Revoke(ctx context.Context, id store.ID) error {
-	if err := s.e.enter(ctx); err != nil {
+	if err := s.e.door.Enter(ctx); err != nil {
 		return err
 	}
-	defer s.e.leave()
+	defer s.e.door.Leave()
 	bucket, name := parts(id)
 	var n int64
 	var err error
-	if !s.e.gone(bucket) {
+	if !s.e.retired.Gone(bucket) {
 		n, err = s.e.update(ctx, kindSession, bucket, revokeSession, bucket, name, s.e.cfg.Now().Unix())
 	}
 	if err == nil && n == 0 {
@@ -170,12 +170,12 @@ func (s sessions) Revoke(ctx context.Context, id store.ID) error {
 }
 
 func (s sessions) List(ctx context.Context, after store.ID, limit int) (all []store.Session, err error) {
-	if err := s.e.enter(ctx); err != nil {
+	if err := s.e.door.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer s.e.leave()
+	defer s.e.door.Leave()
 	bucket, name := parts(after)
-	live := max(s.e.cfg.Now().Unix(), s.e.retired.Load())
+	live := max(s.e.cfg.Now().Unix(), s.e.retired.At())
 	begin := func() { all = nil }
 	err = s.e.query(ctx, onParent(listSessions, kindSession), []any{bucket, name, live, max(limit, 0)}, begin, func(rows pgx.Rows) error {
 		var r sessionRow

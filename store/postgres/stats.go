@@ -27,10 +27,10 @@ ORDER BY 1`
 
 // Stats returns what each table holds, by name.
 func (e *Engine) Stats(ctx context.Context) (all []Size, err error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.door.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	begin := func() { all = nil }
 	err = e.query(ctx, parent(selectSizes), nil, begin, func(rows pgx.Rows) error {
 		var s Size
