@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -14,6 +15,24 @@ type Record struct {
 	Mark       *ID // a mark keeps no more than its place
 	Revocation *Revocation
 	Entry      *Entry // removed ones too: their versions count on
+}
+
+// String names a record: it tells two of one store apart.
+func (r Record) String() string {
+	switch {
+	case r.Session != nil:
+		return "session " + r.Session.ID.String()
+	case r.Document != nil:
+		return string(r.Document.Kind) + " " + r.Document.ID.String()
+	case r.Mark != nil:
+		return "mark " + r.Mark.String()
+	case r.Revocation != nil:
+		return fmt.Sprintf("revocation of %s %q", r.Revocation.Kind, r.Revocation.Value)
+	case r.Entry != nil:
+		return fmt.Sprintf("entry %q", r.Entry.Key)
+	default:
+		return "an empty record"
+	}
 }
 
 // Place is how far an Export has come; the empty Place is its beginning. Only

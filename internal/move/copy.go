@@ -99,10 +99,10 @@ func (m *mover) land(ctx context.Context, b *batch) error {
 func (m *mover) importOne(ctx context.Context, r store.Record) error {
 	err := m.patiently(ctx, func() error { return m.Target.Import(ctx, r) })
 	if errors.Is(err, store.ErrConflict) {
-		return fmt.Errorf("%s: somebody else wrote %s: begin with an empty target: %w", m.To, name(r), err)
+		return fmt.Errorf("%s: somebody else wrote %s: begin with an empty target: %w", m.To, r, err)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: import %s: %w", m.To, name(r), err)
+		return fmt.Errorf("%s: import %s: %w", m.To, r, err)
 	}
 	return nil
 }

@@ -246,7 +246,7 @@ func first(ctx context.Context, s store.Movable) (what string, err error) {
 		if isPage(r) { // removed
 			return nil
 		}
-		what = name(r)
+		what = r.String()
 		return errFound
 	})
 	if errors.Is(err, errFound) {
@@ -288,21 +288,3 @@ func (m *mover) reason(old string) string {
 func IsReason(reason string) bool { return strings.HasPrefix(reason, "copied to ") }
 
 const maxReason = 500 // bytes that are kept of an older reason
-
-// name says what a record is.
-func name(r store.Record) string {
-	switch {
-	case r.Session != nil:
-		return "session " + r.Session.ID.String()
-	case r.Document != nil:
-		return string(r.Document.Kind) + " " + r.Document.ID.String()
-	case r.Mark != nil:
-		return "mark " + r.Mark.String()
-	case r.Revocation != nil:
-		return fmt.Sprintf("the revocation of %s %s", r.Revocation.Kind, r.Revocation.Value)
-	case r.Entry != nil:
-		return fmt.Sprintf("entry %q", r.Entry.Key)
-	default:
-		return "an empty record"
-	}
-}

@@ -43,29 +43,9 @@ type moved struct {
 	place store.Place
 }
 
-func (m moved) String() string { return nameOf(m.Record) }
-
-// nameOf tells records apart.
-func nameOf(r store.Record) string {
-	switch {
-	case r.Session != nil:
-		return "session " + r.Session.ID.String()
-	case r.Document != nil:
-		return string(r.Document.Kind) + " " + r.Document.ID.String()
-	case r.Mark != nil:
-		return "mark " + r.Mark.String()
-	case r.Revocation != nil:
-		return fmt.Sprintf("revocation of %s %q", r.Revocation.Kind, r.Revocation.Value)
-	case r.Entry != nil:
-		return fmt.Sprintf("entry %q", r.Entry.Key)
-	default:
-		return "nothing"
-	}
-}
-
 func sameRecord(a, b store.Record) bool {
 	switch {
-	case nameOf(a) != nameOf(b):
+	case a.String() != b.String():
 		return false
 	case a.Session != nil:
 		return a.Session.Equal(*b.Session)
@@ -91,7 +71,7 @@ func (s *subject) export(after store.Place) (all []moved) {
 func (s *subject) imported(r store.Record) {
 	s.Helper()
 	if err := s.movable().Import(s.Context(), r); err != nil {
-		s.Fatalf("Import of %s: %v", nameOf(r), err)
+		s.Fatalf("Import of %s: %v", r.String(), err)
 	}
 }
 
@@ -171,16 +151,16 @@ func (s *subject) wantRecords(got []moved, want []store.Record) {
 	s.Helper()
 	seen := map[string]store.Record{}
 	for _, m := range got {
-		if _, twice := seen[nameOf(m.Record)]; twice && m.Revocation == nil {
+		if _, twice := seen[m.Record.String()]; twice && m.Revocation == nil {
 			s.Errorf("%s is exported twice", m)
 		}
-		seen[nameOf(m.Record)] = m.Record
+		seen[m.Record.String()] = m.Record
 	}
 	for _, r := range want {
-		if found := seen[nameOf(r)]; !sameRecord(found, r) {
+		if found := seen[r.String()]; !sameRecord(found, r) {
 			s.Errorf("exported %s, want %s", shown(found), shown(r))
 		}
-		delete(seen, nameOf(r))
+		delete(seen, r.String())
 	}
 	for name := range seen {
 		s.Errorf("%s is exported and should not be", name)
@@ -190,10 +170,10 @@ func (s *subject) wantRecords(got []moved, want []store.Record) {
 func shown(r store.Record) string {
 	for _, field := range []any{r.Session, r.Document, r.Revocation, r.Entry} {
 		if v := reflect.ValueOf(field); !v.IsNil() {
-			return fmt.Sprintf("%s: %+v", nameOf(r), v.Elem())
+			return fmt.Sprintf("%s: %+v", r.String(), v.Elem())
 		}
 	}
-	return nameOf(r)
+	return r.String()
 }
 
 func exportWhole(s *subject) {
@@ -316,7 +296,7 @@ func importIdempotent(s *subject) {
 	s.wantRecords(s.export(""), want)
 	for _, m := range whole {
 		for _, r := range differing(m.Record) {
-			s.want("Import of a different "+nameOf(r), s.movable().Import(s.Context(), r), store.ErrConflict)
+			s.want("Import of a different "+r.String(), s.movable().Import(s.Context(), r), store.ErrConflict)
 		}
 	}
 	s.wantRecords(s.export(""), want)
@@ -386,7 +366,7 @@ func importBounds(s *subject) {
 		{store.Record{Session: &late}, store.ErrTooLate},
 		{store.Record{Document: &end}, store.ErrTooLate},
 	} {
-		s.want("Import of "+nameOf(tt.r), s.movable().Import(s.Context(), tt.r), tt.want)
+		s.want("Import of "+tt.r.String(), s.movable().Import(s.Context(), tt.r), tt.want)
 	}
 	if err := s.movable().Import(s.Context(), store.Record{}); err == nil {
 		s.Errorf("an empty record was imported")
