@@ -63,8 +63,8 @@ var engines = map[string]engine{
 		bucket: 100e3, // the files and half-filled pages of one that holds something
 		width:  partitionWidth,
 		stays:  retireLag + tickLag,
-		writes: 3700 / 2,
-		wall:   "one primary: 3,700 rotations a second with 64 clients on 2 processors that the clients share; its log is one",
+		writes: 11_800 / 2,
+		wall:   "one primary: 11,800 rotations a second with 64 clients on 2 processors that the clients share; its log is one",
 	},
 	config.Cassandra: {
 		rows: map[Kind]row{
@@ -85,7 +85,7 @@ var engines = map[string]engine{
 			Logins:   {154, 1.0, 0},
 			Marks:    {124, 0, 0},
 		},
-		writes: 500,
+		writes: 3100 / 2,
 		wall:   "none of its own: partitions are single sessions, so nodes share them evenly; each write costs every copy",
 	},
 }
