@@ -43,6 +43,8 @@ var (
 	// ErrSchema says that what the engine keeps is not what this version reads:
 	// written by a newer version, or changed by hand. The text names it.
 	ErrSchema = errors.New("store: the schema is not as expected")
+	// ErrNoStore says that there is no store where one was to be that exists.
+	ErrNoStore = errors.New("store: there is no store")
 )
 
 // MaxData bounds the Data of one record, in bytes.

@@ -19,10 +19,11 @@ import (
 
 // StoreOptions says how a store is opened.
 type StoreOptions struct {
-	Longest time.Duration       // the longest life of a record; zero: the engine's default; longer ones cost more
-	Getenv  func(string) string // default os.Getenv
-	Now     func() time.Time    // default time.Now
-	Log     *slog.Logger        // default slog.Default()
+	Existing bool                // only a store that is there: store.ErrNoStore where there is none
+	Longest  time.Duration       // the longest life of a record; zero: the engine's default; longer ones cost more
+	Getenv   func(string) string // default os.Getenv
+	Now      func() time.Time    // default time.Now
+	Log      *slog.Logger        // default slog.Default()
 }
 
 func (o StoreOptions) withDefaults() StoreOptions {
@@ -52,7 +53,20 @@ func OpenStore(ctx context.Context, data config.Data, o StoreOptions) (store.Mov
 	return openEmbedded(data.Dir, o) //nolint:contextcheck // a directory is opened whole or not at all
 }
 
+// NeedStore is store.ErrNoStore unless the data directory dir holds a store.
+func NeedStore(dir string) error {
+	if info, err := os.Stat(filepath.Join(dir, StoreDir)); err != nil || !info.IsDir() {
+		return fmt.Errorf("no %s in %s: name a data directory: %w", StoreDir, dir, store.ErrNoStore)
+	}
+	return nil
+}
+
 func openEmbedded(dir string, o StoreOptions) (store.Movable, error) {
+	if o.Existing {
+		if err := NeedStore(dir); err != nil {
+			return nil, err
+		}
+	}
 	e, err := embedded.Open(embedded.Config{Dir: filepath.Join(dir, StoreDir), Now: o.Now, Log: o.Log})
 	if errors.Is(err, store.ErrLocked) {
 		return nil, fmt.Errorf("%w; stop the other server, or name another directory with --data", err)
@@ -68,7 +82,7 @@ func openPostgres(ctx context.Context, data config.Data, o StoreOptions) (store.
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	e, err := postgres.Open(ctx, postgres.Config{URL: url, Longest: o.Longest, Now: o.Now, Log: o.Log})
+	e, err := postgres.Open(ctx, postgres.Config{URL: url, Existing: o.Existing, Longest: o.Longest, Now: o.Now, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +100,7 @@ func openCassandra(ctx context.Context, data config.Data, o StoreOptions) (store
 		return nil, fmt.Errorf("%w: data: %w", ErrConfig, err)
 	}
 	e, err := cassandra.Open(ctx, cassandra.Config{Hosts: c.Hosts, Keyspace: c.Keyspace, LocalDC: c.LocalDC, User: c.User, Password: password,
-		TLS: tls, Replication: c.Replication, Now: o.Now, Log: o.Log})
+		TLS: tls, Replication: c.Replication, Existing: o.Existing, Now: o.Now, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -111,10 +109,7 @@ func withStore(ctx context.Context, env *Env, named string, work func(context.Co
 	if err != nil {
 		return err
 	}
-	if err := isThere(data); err != nil {
-		return err
-	}
-	s, err := openStore(ctx, env, data, 0)
+	s, err := openStore(ctx, env, data, app.StoreOptions{Existing: true})
 	if err != nil {
 		return err
 	}
@@ -137,22 +132,12 @@ func parseStore(env *Env, named string) (config.Data, error) {
 	return data, nil
 }
 
-// isThere refuses a directory that holds no store: opening it would make one.
-func isThere(data config.Data) error {
-	if data.Database() {
-		return nil
-	}
-	if info, err := os.Stat(storeOf(data.Dir)); err != nil || !info.IsDir() {
-		return usage("%s holds no store: name a data directory, in which %s lies", data.Dir, app.StoreDir)
-	}
-	return nil
-}
-
-func storeOf(dir string) string { return filepath.Join(dir, app.StoreDir) }
-
-func openStore(ctx context.Context, env *Env, data config.Data, longest time.Duration) (store.Movable, error) {
-	s, err := app.OpenStore(ctx, data, app.StoreOptions{Longest: longest, Getenv: env.Getenv, Now: env.Now, Log: warnings(env.Stderr)})
+func openStore(ctx context.Context, env *Env, data config.Data, o app.StoreOptions) (store.Movable, error) {
+	o.Getenv, o.Now, o.Log = env.Getenv, env.Now, warnings(env.Stderr)
+	s, err := app.OpenStore(ctx, data, o)
 	switch {
+	case errors.Is(err, store.ErrNoStore):
+		return nil, usage("%s: %w", data, err)
 	case errors.Is(err, store.ErrLocked):
 		return nil, unreachable(fmt.Errorf("%s is in use: stop the server on it first: %w", data, store.ErrLocked))
 	case err != nil:

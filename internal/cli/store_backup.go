@@ -52,11 +52,11 @@ func (b *storeBackup) run(ctx context.Context, to string) error {
 	if err != nil {
 		return err
 	}
+	if err := app.NeedStore(dir); err != nil && b.socket == "" {
+		return usage("%w", err)
+	}
 	to, err = filepath.Abs(to)
 	if err != nil {
-		return err
-	}
-	if err := isThere(config.Data{Engine: config.Embedded, Dir: dir}); err != nil && b.socket == "" {
 		return err
 	}
 	if err := makeEmpty(to); err != nil {
@@ -123,7 +123,7 @@ func makeEmpty(dir string) error {
 
 // stopped copies a store that no server uses.
 func (b *storeBackup) stopped(ctx context.Context, dir, to string) error {
-	s, err := openStore(ctx, b.env, config.Data{Engine: config.Embedded, Dir: dir}, 0)
+	s, err := openStore(ctx, b.env, config.Data{Engine: config.Embedded, Dir: dir}, app.StoreOptions{Existing: true})
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/longcase/longcase/internal/app"
 	"github.com/longcase/longcase/internal/config"
 	"github.com/longcase/longcase/internal/move"
 	"github.com/longcase/longcase/store"
@@ -52,7 +53,7 @@ func (c *storeCopy) run(ctx context.Context, from, to string) error {
 
 // both opens the two stores and copies.
 func (c *storeCopy) both(ctx context.Context) error {
-	source, err := openStore(ctx, c.env, c.from, 0)
+	source, err := openStore(ctx, c.env, c.from, app.StoreOptions{Existing: true})
 	if err != nil {
 		return err
 	}
@@ -72,7 +73,7 @@ func (c *storeCopy) openTarget(ctx context.Context, source store.Movable) (store
 			return nil, kept(fmt.Errorf("%s: %w", c.from, err))
 		}
 	}
-	return openStore(ctx, c.env, c.to, longest)
+	return openStore(ctx, c.env, c.to, app.StoreOptions{Longest: longest})
 }
 
 // parse refuses what is wrong before anything is opened.
@@ -86,7 +87,7 @@ func (c *storeCopy) parse(from, to string) (err error) {
 	if c.from.String() == c.to.String() || !c.from.Database() && !c.to.Database() && sameDir(c.from.Dir, c.to.Dir) {
 		return no(fmt.Errorf("%s and %s are the same store", c.from, c.to))
 	}
-	return isThere(c.from)
+	return nil
 }
 
 // sameDir reports whether both name one directory.

@@ -28,6 +28,9 @@ func (p probe) makeKeyspace(ctx context.Context, c cluster) (map[string]string, 
 	if err != nil || replication != nil {
 		return replication, err
 	}
+	if p.cfg.Existing {
+		return nil, p.noStore()
+	}
 	if c, err = p.settled(ctx, c); err != nil {
 		return nil, err
 	}
@@ -45,6 +48,10 @@ func (p probe) makeKeyspace(ctx context.Context, c cluster) (map[string]string, 
 		p.cfg.Log.Info("made the keyspace", slog.String("keyspace", p.cfg.Keyspace), slog.Any("replication", replication))
 	}
 	return replication, err
+}
+
+func (p probe) noStore() error {
+	return fmt.Errorf("cassandra: nothing of ours is in the keyspace %s: check its name: %w", p.cfg.Keyspace, store.ErrNoStore)
 }
 
 // mayMake refuses to make what one node has not while another may have it: a
@@ -76,6 +83,9 @@ func (p probe) makeTables(ctx context.Context, c cluster, read gocql.Consistency
 		if complete, err := p.complete(ctx, all, read); err != nil || complete {
 			return all, false, err
 		}
+	}
+	if p.cfg.Existing {
+		return nil, false, p.noStore()
 	}
 	if err := p.mayMake(ctx, "a table"); err != nil {
 		return nil, false, err

@@ -19,6 +19,7 @@ type Config struct {
 	TLS      *tls.Config // nil: plain; see Secure
 
 	Replication int              // of a keyspace that is made, in each data centre; default 3; fewer where there are fewer nodes, but no fewer than Hosts
+	Existing    bool             // only a store that is there: nothing is made where there is none
 	Now         func() time.Time // this node's clock; default time.Now
 	Log         *slog.Logger     // default slog.Default()
 }

@@ -17,6 +17,7 @@ import (
 
 func (h *house) schema(t *testing.T) {
 	t.Run("a data centre that is not there is named", beside(h.wrongCentre))
+	t.Run("nothing is made where a store is to be", beside(h.nowhere))
 	t.Run("what an operator makes is taken, and what it costs is told", beside(h.operators))
 	t.Run("transactions that would not exclude others are refused", beside(h.widened))
 	t.Run("many nodes", beside(func(t *testing.T) {
@@ -121,6 +122,23 @@ func (h *house) operators(t *testing.T) {
 	}
 	one := created(t, e, time.Hour)
 	wantErr(t, "Replace", e.Sessions().Replace(t.Context(), rotated(one, 1), 1), nil)
+}
+
+func (h *house) nowhere(t *testing.T) {
+	cfg := h.in("nowhere")
+	cfg.Existing = true
+	for range 2 { // the first has made nothing
+		if _, err := patiently(t.Context(), cfg); !errors.Is(err, store.ErrNoStore) {
+			t.Errorf("Open of no keyspace = %v, want ErrNoStore", err)
+		}
+	}
+	h.cql(t, "CREATE KEYSPACE nowhere WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
+	if _, err := patiently(t.Context(), cfg); !errors.Is(err, store.ErrNoStore) {
+		t.Errorf("Open of an empty keyspace = %v, want ErrNoStore", err)
+	}
+	cfg = h.cfg
+	cfg.Existing = true
+	h.mustOpen(t, cfg)
 }
 
 func (h *house) wrongCentre(t *testing.T) {

@@ -21,9 +21,10 @@ const defaultLongest = 48 * time.Hour
 type Config struct {
 	URL string // required; as libpq reads it, PG* of the environment included
 
-	Longest time.Duration    // how far ahead partitions are made: the longest life of a record; default 48 h
-	Now     func() time.Time // this node's clock; default time.Now
-	Log     *slog.Logger     // default slog.Default()
+	Longest  time.Duration    // how far ahead partitions are made: the longest life of a record; default 48 h
+	Existing bool             // only a store that is there: nothing is made where there is none
+	Now      func() time.Time // this node's clock; default time.Now
+	Log      *slog.Logger     // default slog.Default()
 }
 
 // Engine is one pool of connections. It implements store.Movable.

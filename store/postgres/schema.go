@@ -45,6 +45,9 @@ func (e *Engine) migrate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the version of the schema %s: %w", e.schema, err)
 	}
+	if version == 0 && e.cfg.Existing {
+		return fmt.Errorf("nothing of ours is in the schema %s: check the name of the database: %w", e.schema, store.ErrNoStore)
+	}
 	for version < len(all) {
 		err := e.reshape(ctx, func(ctx context.Context, tx pgx.Tx) error {
 			var err error

@@ -77,6 +77,18 @@ func TestSomebodyElsesTablesStay(t *testing.T) {
 	execute(t, url, "SELECT theirs FROM sessions")
 }
 
+func TestNothingIsMadeWhereAStoreIsToBe(t *testing.T) {
+	url := newSchema(t, server)
+	existing := Config{URL: url, Existing: true, Log: quiet()}
+	for range 2 { // the first has made nothing
+		if _, err := Open(t.Context(), existing); !errors.Is(err, store.ErrNoStore) {
+			t.Errorf("Open = %v, want ErrNoStore", err)
+		}
+	}
+	open(t, Config{URL: url, Log: quiet()})
+	open(t, existing)
+}
+
 func TestNodesStartTogether(t *testing.T) {
 	url := newSchema(t, server)
 	var all sync.WaitGroup
