@@ -81,7 +81,10 @@ func (l *load) run(ctx context.Context, settled <-chan struct{}) {
 	all.Wait()
 	stop()
 	following.Wait()
-	if missed := l.feed.missed(ctx, l.nodes[len(l.nodes)-1].Revocations()); len(missed) > 0 {
+	switch missed, err := l.feed.missed(ctx, l.nodes[len(l.nodes)-1].Revocations()); {
+	case err != nil:
+		l.fault("the feed could not be read: %v", err)
+	case len(missed) > 0:
 		l.fault("the feed skipped %d acknowledged revocations: %v", len(missed), missed)
 	}
 }
@@ -345,7 +348,7 @@ func (f *feed) add(ctx context.Context, r store.Revocations, value string) outco
 // follow reads on from its cursor until ctx ends.
 func (f *feed) follow(ctx context.Context, r store.Revocations) {
 	for ctx.Err() == nil {
-		_ = f.poll(ctx, r) // the next one reads what this one could not
+		_ = f.poll(ctx, r, 2*time.Second) // the next one reads what this one could not
 		select {
 		case <-ctx.Done():
 		case <-time.After(15 * time.Millisecond):
@@ -353,8 +356,8 @@ func (f *feed) follow(ctx context.Context, r store.Revocations) {
 	}
 }
 
-func (f *feed) poll(ctx context.Context, r store.Revocations) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+func (f *feed) poll(ctx context.Context, r store.Revocations, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	added, next, err := r.Since(ctx, f.cursor)
 	if err != nil {
@@ -372,17 +375,14 @@ func (f *feed) poll(ctx context.Context, r store.Revocations) error {
 	return nil
 }
 
-// missed is what was acknowledged and not seen after one last look.
-func (f *feed) missed(ctx context.Context, r store.Revocations) (missed []string) {
-	var err error
-	for range 50 {
-		if err = f.poll(ctx, r); err == nil {
-			break
-		}
+// missed is what was acknowledged and not seen after one last look. That one may
+// take long: the first a follower ever took reads all that lives.
+func (f *feed) missed(ctx context.Context, r store.Revocations) (missed []string, err error) {
+	for err = f.poll(ctx, r, 20*time.Second); err != nil && ctx.Err() == nil; err = f.poll(ctx, r, 20*time.Second) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	if err != nil {
-		return []string{"the feed cannot be read: " + err.Error()}
+		return nil, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -391,5 +391,5 @@ func (f *feed) missed(ctx context.Context, r store.Revocations) (missed []string
 			missed = append(missed, value)
 		}
 	}
-	return missed
+	return missed, nil
 }
