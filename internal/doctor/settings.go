@@ -65,10 +65,13 @@ func (j *judge) wants(t *survey.Table) string {
 	return leveled
 }
 
-// options writes the map of a strategy; windows are those that Longcase makes.
+// options writes the map of a strategy as Longcase makes it.
 func options(class string) string {
 	s := "'class': '" + class + "'"
-	if class != windowed {
+	switch class {
+	case unified:
+		return s + ", 'scaling_parameters': 'L4'"
+	case leveled:
 		return s
 	}
 	return s + ", 'compaction_window_unit': 'HOURS', 'compaction_window_size': '1', 'unchecked_tombstone_compaction': 'true', 'tombstone_compaction_interval': '10800'"

@@ -22,6 +22,11 @@ const (
 	appended  compaction = "appended"  // TimeWindowCompactionStrategy
 )
 
+// leveled makes the unified strategy merge whenever two files overlap. As it
+// comes (T4) it waits for four, and in a table of which most rows are versions or
+// over that is up to 1.7 times what is live, measured, against 1.1.
+const leveled = "L4"
+
 // table is one of ours, and one access pattern.
 type table struct {
 	name    string
@@ -81,7 +86,7 @@ func (t table) strategy(c cluster) map[string]string {
 			"unchecked_tombstone_compaction": "true", "tombstone_compaction_interval": "10800",
 		}
 	case c.oldest.atLeast(unified()):
-		return map[string]string{"class": "UnifiedCompactionStrategy"}
+		return map[string]string{"class": "UnifiedCompactionStrategy", "scaling_parameters": leveled}
 	}
 	return map[string]string{"class": "LeveledCompactionStrategy"}
 }
