@@ -55,7 +55,7 @@ func TestEachFaultIsNamedOnceWithWhatRepairsIt(t *testing.T) {
 		command string
 	}{
 		{"compaction by size", well, func(k *survey.Keyspace) { k.Tables[0].Compaction = "SizeTieredCompactionStrategy" },
-			Compaction, Error, "SizeTieredCompactionStrategy", "ALTER TABLE kms.oauth_20_access_tokens WITH compaction = {'class': 'UnifiedCompactionStrategy', 'scaling_parameters': 'L4'};"},
+			Compaction, Error, "SizeTieredCompactionStrategy", "ALTER TABLE kms.oauth_20_access_tokens WITH compaction = {'class': 'UnifiedCompactionStrategy', 'scaling_parameters': 'L10'};"},
 		{"compaction by size before 5.0", well, func(k *survey.Keyspace) {
 			k.Tables[0].Compaction, k.Nodes[1].Version = "SizeTieredCompactionStrategy", "3.11.16"
 		}, Compaction, Error, "SizeTieredCompactionStrategy", "ALTER TABLE kms.oauth_20_access_tokens WITH compaction = {'class': 'LeveledCompactionStrategy'};"},
@@ -114,7 +114,7 @@ func TestEachFaultIsNamedOnceWithWhatRepairsIt(t *testing.T) {
 			Partitions, Warning, "210 MB", ""},
 
 		{"our sessions under another strategy", own, func(k *survey.Keyspace) { table(k, "sessions").Compaction = windowed },
-			Compaction, Error, "TimeWindow", "ALTER TABLE longcase.sessions WITH compaction = {'class': 'UnifiedCompactionStrategy', 'scaling_parameters': 'L4'};"},
+			Compaction, Error, "TimeWindow", "ALTER TABLE longcase.sessions WITH compaction = {'class': 'UnifiedCompactionStrategy', 'scaling_parameters': 'L10'};"},
 		{"our marks under another strategy", own, func(k *survey.Keyspace) {
 			table(k, "marks").Compaction, table(k, "marks").Options = unified, map[string]string{}
 		}, Compaction, Error, "UnifiedCompactionStrategy; rows that end want TimeWindow", "ALTER TABLE longcase.marks WITH compaction = {'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': 'HOURS', 'compaction_window_size': '1', 'unchecked_tombstone_compaction': 'true', 'tombstone_compaction_interval': '10800'};"},

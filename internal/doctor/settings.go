@@ -70,7 +70,7 @@ func options(class string) string {
 	s := "'class': '" + class + "'"
 	switch class {
 	case unified:
-		return s + ", 'scaling_parameters': 'L4'"
+		return s + ", 'scaling_parameters': 'L10'"
 	case leveled:
 		return s
 	}
