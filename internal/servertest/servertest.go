@@ -43,7 +43,8 @@ func (p *process) start() error {
 	p.ended = ended
 	started := make(chan error)
 	go func() {
-		runtime.LockOSThread() // the parent of PR_SET_PDEATHSIG is this thread: it must live on
+		runtime.LockOSThread()         // the parent of PR_SET_PDEATHSIG is this thread: it must live on
+		defer runtime.UnlockOSThread() // or it ends, and with it the children that others began on it
 		err := p.cmd.Start()
 		started <- err
 		if err == nil {
