@@ -147,7 +147,7 @@ func TestDatesNameTheSkewWithinASecond(t *testing.T) {
 				r.Fatalf("poll %d widened the estimate from %v to %v", i, width, c.High-c.Low)
 			}
 			width = c.High - c.Low
-			w.now += seconds1(r, "pause", 1, 60)
+			w.now += seconds1(r, "pause", 1, 40) // none is forgotten yet
 		}
 	})
 }
