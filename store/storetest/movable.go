@@ -151,10 +151,10 @@ func (s *subject) wantRecords(got []moved, want []store.Record) {
 	s.Helper()
 	seen := map[string]store.Record{}
 	for _, m := range got {
-		if _, twice := seen[m.Record.String()]; twice && m.Revocation == nil {
+		if _, twice := seen[m.String()]; twice && m.Revocation == nil {
 			s.Errorf("%s is exported twice", m)
 		}
-		seen[m.Record.String()] = m.Record
+		seen[m.String()] = m.Record
 	}
 	for _, r := range want {
 		if found := seen[r.String()]; !sameRecord(found, r) {
