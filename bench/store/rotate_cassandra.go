@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
@@ -75,8 +76,12 @@ func (c *conditional) table(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var options []string
+	for name, value := range compaction {
+		options = append(options, fmt.Sprintf("'%s': '%s'", name, value))
+	}
 	return c.Query(fmt.Sprintf(`CREATE TABLE bare (id blob PRIMARY KEY, gen bigint, ended boolean, proposal bigint, about blob, data blob)
-WITH gc_grace_seconds = %d AND compaction = {'class': '%s'}`, grace, compaction["class"])).ExecContext(ctx)
+WITH gc_grace_seconds = %d AND compaction = {%s}`, grace, strings.Join(options, ", "))).ExecContext(ctx)
 }
 
 func (c *conditional) insert(ctx context.Context, i int) error {

@@ -221,7 +221,7 @@ func (m *mover) untouched(ctx context.Context) error {
 }
 
 // begins refuses a target that holds anything, and a source that holds nothing:
-// somebody misspelt its name, and opening it made it.
+// most likely it is not the one that was meant.
 func (m *mover) begins(ctx context.Context) error {
 	switch what, err := first(ctx, m.Target); {
 	case err != nil:

@@ -97,14 +97,9 @@ func (w *Watermark) Gone(end int64) bool { return end <= w.at.Load() }
 // Check refuses a write into a bucket that was retired, whatever the clock says
 // now: store.ErrEnded.
 func (w *Watermark) Check(end int64) error {
-	if w.Gone(end) {
-		return Retired(end)
+	if !w.Gone(end) {
+		return nil
 	}
-	return nil
-}
-
-// Retired is the error of a bucket that was retired.
-func Retired(end int64) error {
 	return fmt.Errorf("the bucket that ended at %s was retired (was the clock set back?): %w",
 		time.Unix(end, 0).UTC().Format(time.RFC3339), store.ErrEnded)
 }
